@@ -1,0 +1,36 @@
+"""WRITES: editors that put facts into a model's memories; one folder each, one line each in `EDITORS`.
+
+    from editors import get_editor
+    delta = get_editor("memit").fit(model, tokenizer, requests)
+    with delta.applied(model):
+        ...
+
+Needs torch, transformers, peft and safetensors only, so that it runs on a bare GPU node.
+"""
+
+from importlib import import_module
+from typing import cast
+
+from editors.base import EditDelta, Editor
+from registry.errors import UnknownNameError
+
+__all__ = ["EDITORS", "EditDelta", "Editor", "get_editor"]
+
+EDITORS = {
+    "memit": "editors.memit.editor:MemitEditor",
+    "rag": "editors.rag.editor:RagEditor",
+    "rome": "editors.rome.editor:RomeEditor",
+}
+"""Every editor by name; its module is imported when it is asked for."""
+
+
+def get_editor(name: str) -> Editor:
+    """The editor called `name`.
+
+    Raises:
+        UnknownNameError: there is none of that name; the message names the nearest.
+    """
+    if name not in EDITORS:
+        raise UnknownNameError("editor", name, EDITORS)
+    module, _, attribute = EDITORS[name].partition(":")
+    return cast(Editor, getattr(import_module(module), attribute)())

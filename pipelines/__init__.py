@@ -1,0 +1,1 @@
+"""COMPOSES: the loop and the commands. Start at `pipelines.loop`."""
