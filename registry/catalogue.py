@@ -184,9 +184,9 @@ class Catalogue:
         Raises:
             UnknownNameError: the relation is not in the catalogue and no `prompt` is given.
         """
-        common = {"probes": tuple(probes), "requester": requester, "replaces": tuple(replaces)}
+        common: dict[str, Any] = {"probes": tuple(probes), "requester": requester, "replaces": tuple(replaces)}
         if prompt is not None:
-            return EditRequest(fact, operation, prompt, self.answers(fact.object), **common)  # type: ignore[arg-type]
+            return EditRequest(fact, operation, prompt, self.answers(fact.object), **common)
         relation = self.relation(fact.relation)
 
         def fill(template: str) -> str:
@@ -201,7 +201,7 @@ class Catalogue:
             paraphrases=tuple(map(fill, relation.paraphrases)),
             held_out=tuple(map(fill, relation.held_out)),
             risk_tier=relation.risk_tier,
-            **common,  # type: ignore[arg-type]
+            **common,
         )
 
 
@@ -217,5 +217,5 @@ def _relation(name: str, values: Any) -> Relation:
             f"unknown {sorted(unknown)}, missing {sorted(missing)}",
             "mend the catalogue",
         )
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return Relation(name=str(name), **plain)

@@ -1,0 +1,59 @@
+"""Reading an editor's config from YAML: numbers only, every key known, every type as declared."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+from registry.errors import InputError, UnknownNameError
+
+T = TypeVar("T")
+
+
+def read_config(kind: type[T], path: Path) -> T:
+    """Read a config dataclass from a YAML file; a key that is left out keeps its default.
+
+    Raises:
+        InputError: the file is missing, not a mapping, or a value has the wrong type.
+        UnknownNameError: a key that the config does not have.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise InputError(f"a YAML file for {kind.__name__}", str(path), "name an existing file")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
+    return build_config(kind, raw or {}, str(path))
+
+
+def build_config(kind: type[T], values: Any, where: str) -> T:
+    """Build a config dataclass from plain values; see `read_config`."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"a mapping in {where}", type(values).__name__, "mend the file")
+    types = get_type_hints(kind)
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UnknownNameError(f"key of {where}", str(name), known)
+        built[name] = _value(types[name], value, f"{name} in {where}")
+    return kind(**built)
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """One value: a nested config, a list of whole numbers, or a number; nothing else is set from a file."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return build_config(kind, value, where)
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind is int and type(value) is int:
+        return value
+    if get_origin(kind) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
+        return tuple(value)
+    wanted = {int: "a whole number", float: "a number"}.get(kind, "a list of whole numbers")
+    known = kind in (int, float) or kind == tuple[int, ...]
+    raise InputError(
+        f"{wanted} for {where}" if known else f"nothing for {where} in a file", repr(value), "mend the file"
+    )

@@ -1,0 +1,151 @@
+"""What ROME and MEMIT share around their equations: the layers, the moments, and what became of each fact."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editors.base import EffectState, FactEffect
+from editors.layouts import Layout
+from editors.moments import Moments, measure
+from editors.subject import PREFIXES, Group, Row
+from editors.targets import Target
+from registry.errors import EditError
+from registry.records import EditRequest
+
+FIRST_EDIT_DEPTH = 1 / 6
+"""Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
+
+MOVED = 1e-3
+"""Least fall of the object's negative log-likelihood per token that counts as an effect."""
+
+ROWS = 64
+
+
+def edit_layers(wanted: tuple[int, ...], depth: int, count: int) -> tuple[int, ...]:
+    """The layers to edit: those wanted, or `count` from FIRST_EDIT_DEPTH on, always with a block above the last.
+
+    Raises:
+        EditError: a wanted layer does not exist, is the model's last, or they do not rise.
+    """
+    if not wanted:
+        last = min(int(depth * FIRST_EDIT_DEPTH) + count - 1, depth - 2)
+        wanted = tuple(range(max(0, last - count + 1), last + 1))
+    if not wanted or list(wanted) != sorted(set(wanted)) or wanted[0] < 0 or wanted[-1] > depth - 2:
+        raise EditError(f"expected rising layers from 0 to {depth - 2}, got {list(wanted)}; name others in the config")
+    return wanted
+
+
+def find_moments(
+    given: Moments | Path | None,
+    model: Any,
+    tokenizer: Any,
+    layers: Sequence[int],
+    texts: Sequence[str],
+    requests: Sequence[EditRequest],
+) -> Moments:
+    """The moments that a config names, or those of its texts and of the requests' own sentences.
+
+    Raises:
+        EditError: the given moments are not of this model's layers and width.
+    """
+    if given is None:
+        own = [
+            f"{prompt}{request.target}." for request in requests for prompt in (request.prompt, *request.paraphrases)
+        ]
+        return measure(model, tokenizer, [*texts, *own, *PREFIXES], layers, source="the requests' own sentences")
+    return Moments.load(given) if isinstance(given, Path) else given
+
+
+def check_width(moments: Moments, layout: Layout, model: Any, layers: Sequence[int]) -> None:
+    """Refuse moments that do not fit the edited matrices.
+
+    Raises:
+        EditError: names the layer and both widths.
+    """
+    for layer in layers:
+        width, found = layout.down_weight(model, layer).shape[1], len(moments.regularised(layer))
+        if width != found:
+            raise EditError(
+                f"layer {layer}: expected moments of width {width}, got {found}; measure them on this model"
+            )
+
+
+def object_nll(model: Any, layout: Layout, rows: Sequence[Row]) -> dict[str, float]:
+    """Negative log-likelihood per token of each plain row's object, by fact id, with the weights as they are."""
+    device = model.get_input_embeddings().weight.device
+    plain = sorted((row for row in rows if row.plain), key=lambda row: len(row.tokens))
+    found: dict[str, float] = {}
+    for begin in range(0, len(plain), ROWS):
+        batch = plain[begin : begin + ROWS]
+        ids = torch.zeros(len(batch), max(len(row.tokens) for row in batch), dtype=torch.long)
+        for index, row in enumerate(batch):
+            ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
+        with torch.no_grad():
+            inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+            hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
+            for index, row in enumerate(batch):
+                own = range(row.object_length)
+                logits = model.get_submodule(layout.head)(hidden[index, [row.scored[i] for i in own]])
+                logp = logits.to(torch.float64).log_softmax(-1)
+                found[row.fact_id] = -float(logp[list(own), [row.gold[i] for i in own]].mean())
+    return found
+
+
+def split_reached(groups: Sequence[Group], targets: Sequence[Target]) -> tuple[list[int], dict[str, FactEffect]]:
+    """Positions of the groups that are worth solving for, and the effects of all other facts.
+
+    A group is left out when no delta is needed, when a value is not finite, or when no fact of it is reached.
+    """
+    good: list[int] = []
+    effects: dict[str, FactEffect] = {}
+    for position, (group, target) in enumerate(zip(groups, targets, strict=True)):
+        finite = bool(torch.isfinite(target.delta).all()) and all(map(math.isfinite, target.losses.values()))
+        if finite and target.steps and any(target.reached.values()):
+            good.append(position)
+            continue
+        for fact_id in group.fact_ids:
+            loss = target.losses[fact_id] if finite else 0.0
+            if not finite:
+                words = f"a value that is not finite after {target.steps} steps"
+            elif target.steps == 0:
+                words = "the model gives this object in every context already; nothing to write"
+            else:
+                words = f"the object is not the greedy answer after {target.steps} steps, loss {loss:.3f}"
+            state: EffectState = "no_effect" if finite and target.steps == 0 else "failed"
+            effects[fact_id] = FactEffect(fact_id, state, words, target.steps, loss, target.shift if finite else 0.0)
+    return good, effects
+
+
+def written_effects(
+    groups: Sequence[Group], targets: Sequence[Target], before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, FactEffect]:
+    """What became of the facts that were solved for: likelihoods are those of the plain prompt, weights edited."""
+    effects: dict[str, FactEffect] = {}
+    for group, target in zip(groups, targets, strict=True):
+        for fact_id in group.fact_ids:
+            was, now = before[fact_id], after[fact_id]
+            figures = f"{target.steps} steps, loss {was:.3f} -> {now:.3f}, shift {target.shift:.2f} |h|"
+            if not math.isfinite(now):
+                state, words = "failed", f"the edited model gives a value that is not finite ({figures})"
+            elif not target.reached[fact_id]:
+                state, words = "failed", f"the object is not the greedy answer to its prompt ({figures})"
+            elif was - now < MOVED:
+                state, words = "no_effect", f"the solved change does not move the answer ({figures})"
+            else:
+                state, words = "written", figures
+            loss = now if math.isfinite(now) else 0.0
+            effects[fact_id] = FactEffect(fact_id, state, words, target.steps, loss, target.shift)  # type: ignore[arg-type]
+    return effects
+
+
+def in_order(
+    requests: Sequence[EditRequest], effects: Mapping[str, FactEffect], refused: Mapping[str, str]
+) -> tuple[FactEffect, ...]:
+    """One effect per requested fact, in the order of the requests."""
+    ids = dict.fromkeys(request.fact.id for request in requests)
+    return tuple(
+        effects[fact_id] if fact_id in effects else FactEffect(fact_id, "failed", refused[fact_id]) for fact_id in ids
+    )

@@ -1,0 +1,94 @@
+"""k*: what the edited matrices see at the subject's last token, averaged over contexts, layer by layer.
+
+The contexts are cut at the subject's last token (later tokens cannot change it) and run once up to the first edit
+layer; from there on each layer is run again only where an edit below it has changed something.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.layouts import Layout
+from editors.subject import Group, Row
+from editors.trace import BlockCalls, inputs_of, record_blocks
+
+ROWS = 64
+
+
+@dataclass
+class _Chunk:
+    """Some rows of about the same length, and the hidden states that enter the current layer."""
+
+    calls: BlockCalls
+    hidden: Tensor
+    groups: Tensor
+    last: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Averages over each group's contexts, in float64 on the CPU.
+
+    Attributes:
+        keys: input of the edited matrix, (d_in, n).
+        values: output of block `last`, (d, n).
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class SubjectStream:
+    """The hidden states of all contexts, moving up through the edit layers."""
+
+    def __init__(self, model: Any, layout: Layout, groups: Sequence[Group], first: int, last: int) -> None:
+        """Run every context up to the entry of block `first`."""
+        self.model, self.layout, self.last, self.layer = model, layout, last, first
+        self.count = len(groups)
+        rows: list[tuple[int, Row]] = [(i, row) for i, group in enumerate(groups) for row in group.key_rows]
+        rows.sort(key=lambda item: item[1].subject)
+        self.chunks = [self._chunk(rows[begin : begin + ROWS], first) for begin in range(0, len(rows), ROWS)]
+
+    def _chunk(self, rows: Sequence[tuple[int, Row]], first: int) -> _Chunk:
+        device = self.model.get_input_embeddings().weight.device
+        longest = max(row.subject for _, row in rows) + 1
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        for index, (_, row) in enumerate(rows):
+            ids[index, : row.subject + 1] = torch.tensor(row.tokens[: row.subject + 1])
+        inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device), "use_cache": False}
+        calls = record_blocks(self.model, self.layout.block_list(self.model), first, self.last, inputs)
+        return _Chunk(
+            calls,
+            calls.hidden,
+            torch.tensor([group for group, _ in rows]),
+            torch.tensor([row.subject for _, row in rows], device=device),
+        )
+
+    def see(self) -> Seen:
+        """Keys of the current layer and outputs of the last one, with the weights as they are now."""
+        keys, values = [], []
+        module = {0: self.layout.down_module(self.model, self.layer)}
+        for chunk in self.chunks:
+            with torch.no_grad(), inputs_of(module, stop=False) as seen:
+                out = chunk.calls.run(chunk.hidden, self.layer, self.last + 1)
+            rows = torch.arange(len(out), device=out.device)
+            keys.append(seen[0].reshape(*out.shape[:2], -1)[rows, chunk.last].to("cpu", torch.float64))
+            values.append(out[rows, chunk.last].to("cpu", torch.float64))
+        return Seen(self._mean(keys), self._mean(values))
+
+    def _mean(self, parts: list[Tensor]) -> Tensor:
+        """Mean over the contexts of each group, (features, groups)."""
+        owners = torch.cat([chunk.groups for chunk in self.chunks])
+        stacked = torch.cat(parts)
+        total = torch.zeros(self.count, stacked.shape[1], dtype=stacked.dtype).index_add(0, owners, stacked)
+        return (total / torch.bincount(owners, minlength=self.count)[:, None]).t().contiguous()
+
+    def advance(self) -> None:
+        """Go up one layer, through the current layer's weights as they are now."""
+        with torch.no_grad():
+            for chunk in self.chunks:
+                chunk.hidden = chunk.calls.run(chunk.hidden, self.layer, self.layer + 1)
+        self.layer += 1

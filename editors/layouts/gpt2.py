@@ -1,0 +1,14 @@
+"""GPT-2: plain MLP, layer norm before each half of a block, matrices stored transposed."""
+
+from editors.layouts.base import Layout
+
+GPT2 = Layout(
+    family="gpt2",
+    model_types=("gpt2",),
+    blocks="transformer.h",
+    up="mlp.c_fc",
+    down="mlp.c_proj",
+    norm="transformer.ln_f",
+    head="lm_head",
+    orientation="conv1d",
+)

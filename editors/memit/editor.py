@@ -1,0 +1,132 @@
+"""MEMIT (arXiv 2210.07229), algorithm 1: targets at the last edit layer, then one solve per layer, from below.
+
+Where this differs from the authors' code: keys and the current hidden state are both averaged over all contexts of a
+fact (there: keys over contexts, the state from the plain prompt); facts of one subject share one key and one target
+(there, such facts work against each other); lengths are relative to |h|.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.base import FactEffect
+from editors.delta import WeightDelta, load_delta, parameters_digest
+from editors.factors import LayerDelta
+from editors.fitting import (
+    check_width,
+    edit_layers,
+    find_moments,
+    in_order,
+    object_nll,
+    split_reached,
+    written_effects,
+)
+from editors.keys import SubjectStream
+from editors.layouts import Layout, layout_of
+from editors.memit.config import MemitConfig
+from editors.memit.solve import basis_and_gram, share
+from editors.moments import Moments
+from editors.subject import Group, group_requests
+from editors.targets import Target, fit_targets
+from editors.trace import evaluating, replaced
+from registry.progress import track
+from registry.records import EditRequest, Scope
+
+
+class MemitEditor:
+    """Writes many facts into the MLPs of several layers at once."""
+
+    name = "memit"
+    scope: Scope = "weights"
+    load = staticmethod(load_delta)
+    config_type = MemitConfig
+
+    def fit(
+        self, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: MemitConfig | None = None
+    ) -> WeightDelta:
+        """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
+        config = config or MemitConfig()
+        layout = layout_of(model)
+        layers = edit_layers(config.layers, len(layout.block_list(model)), config.spread)
+        names = [layout.down_name(layer) for layer in layers]
+        base = parameters_digest(model, names)
+        tuning = config.targets
+        groups, refused = group_requests(
+            tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed
+        )
+        if not groups:
+            return _empty(self.name, in_order(requests, {}, refused))
+        with evaluating(model):
+            moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
+            check_width(moments, layout, model, layers)
+            targets = fit_targets(model, layout, groups, layers[-1], tuning)
+            good, effects = split_reached(groups, targets)
+            groups, targets = [groups[i] for i in good], [targets[i] for i in good]
+            if not groups:
+                return _empty(self.name, in_order(requests, effects, refused))
+            rows = [row for group in groups for row in group.rows]
+            before = object_nll(model, layout, rows)
+            solved, after = _solve(model, layout, layers, groups, targets, moments, config.weight)
+        effects |= written_effects(groups, targets, before, after)
+        delta = WeightDelta(
+            editor=self.name,
+            rule="ridge",
+            columns=tuple(group.fact_ids for group in groups),
+            layers=tuple(solved),
+            base_digest=base,
+            effects=in_order(requests, effects, refused),
+            notes=_notes(config, layers, moments),
+        )
+        return delta.restricted([effect.fact_id for effect in delta.effects if effect.state != "written"])
+
+
+def _solve(
+    model: Any,
+    layout: Layout,
+    layers: Sequence[int],
+    groups: Sequence[Group],
+    targets: Sequence[Target],
+    moments: Moments,
+    weight: float,
+) -> tuple[list[LayerDelta], dict[str, float]]:
+    """The change of every layer, each solved with those below it on, and the likelihoods with all of them on."""
+    solved: list[LayerDelta] = []
+    deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
+    wanted: Tensor | None = None
+    with ExitStack() as stack, track("layers", len(layers)) as advance:
+        stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
+        for layer in range(layers[0], layers[-1] + 1):
+            if layer in layers:
+                seen = stream.see()
+                wanted = seen.values + deltas if wanted is None else wanted
+                basis, gram = basis_and_gram(moments.regularised(layer), seen.keys, weight)
+                residual = share(wanted, seen.values, len(layers) - len(solved))
+                name = layout.down_name(layer)
+                change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
+                stack.enter_context(replaced(model, name, change.added_to(model.get_parameter(name))))
+                solved.append(change)
+                advance(1)
+            stream.advance()
+        after = object_nll(model, layout, [row for group in groups for row in group.rows])
+    return solved, after
+
+
+def _empty(name: str, effects: tuple[FactEffect, ...]) -> WeightDelta:
+    """A delta that holds nothing, with the reasons."""
+    return WeightDelta(name, "ridge", (), (), parameters_digest(None, ()), effects)
+
+
+def _notes(config: MemitConfig, layers: Sequence[int], moments: Moments) -> dict[str, Any]:
+    """Where a delta comes from, as plain values."""
+    return {
+        "layers": list(layers),
+        "weight": config.weight,
+        "targets": asdict(config.targets),
+        "moments": moments.digest,
+        "moments_ridge": moments.ridge,
+        "moments_tokens": moments.count,
+    }

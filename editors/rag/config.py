@@ -1,0 +1,26 @@
+"""The numbers of the retrieval memory; `conf/rag.yaml` holds the same ones for people to change."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RagConfig:
+    """How sentences are indexed and found.
+
+    Attributes:
+        embedder: folder of the sentence encoder; None finds the installed package.
+        rrf_k: constant of reciprocal rank fusion (60 in Cormack et al., SIGIR 2009).
+        depth: how many sentences each of the two searches hands to the fusion.
+        k1: saturation of a word's frequency in BM25.
+        b: weight of a sentence's length in BM25.
+        batch: sentences encoded at once.
+        max_tokens: longest sentence in tokens; what is beyond is not seen by the encoder.
+    """
+
+    embedder: str | None = None
+    rrf_k: int = 60
+    depth: int = 50
+    k1: float = 1.2
+    b: float = 0.75
+    batch: int = 8
+    max_tokens: int = 128

@@ -1,0 +1,1 @@
+"""ROME: one fact at a time, one rank-one change each."""

@@ -1,0 +1,32 @@
+"""Numbers of ROME; `conf/rome.yaml` holds the same."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from editors.config import read_config
+from editors.moments import Moments
+from editors.targets import TargetConfig
+
+
+@dataclass(frozen=True)
+class RomeConfig:
+    """How ROME writes.
+
+    Attributes:
+        layers: the edited block, as a tuple of one; none chooses it by depth.
+        targets: how targets are optimised.
+        moments: second moments of the edit layer's keys, or the folder that holds them; None measures them on `texts`
+            and on the requests' own sentences, which is enough for a trial and too little for use.
+        texts: ordinary running text, used when `moments` is None.
+    """
+
+    layers: tuple[int, ...] = ()
+    targets: TargetConfig = field(default_factory=TargetConfig)
+    moments: Moments | Path | None = None
+    texts: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the numbers from YAML; unknown keys are refused."""
+        return read_config(cls, path)

@@ -1,0 +1,108 @@
+"""Weight deltas on disk: `delta.safetensors` for numbers, `delta.json` for everything else, digests over both."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from editors.base import FactEffect
+from editors.delta import WeightDelta
+from editors.factors import LayerDelta
+from registry.digests import digest_json
+from registry.errors import EditError, IntegrityError
+
+TENSORS, RECORD = "delta.safetensors", "delta.json"
+FORMAT = 1
+
+
+def save_delta(delta: WeightDelta, folder: Path) -> None:
+    """Write `delta` into an empty (or new) folder.
+
+    Raises:
+        EditError: the folder holds something already.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise EditError(f"expected an empty folder, got {folder} with content; name another")
+    tensors = {
+        f"{index}.{name}": tensor.contiguous()
+        for index, layer in enumerate(delta.layers)
+        for name, tensor in layer.tensors().items()
+    }
+    save_file(tensors, str(folder / TENSORS))
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "digest": delta.digest,
+        "editor": delta.editor,
+        "rule": delta.rule,
+        "columns": [list(column) for column in delta.columns],
+        "base_digest": delta.base_digest,
+        "layers": [{"parameter": layer.parameter, "transposed": layer.transposed} for layer in delta.layers],
+        "effects": [asdict(effect) for effect in delta.effects],
+        "notes": dict(delta.notes),
+    }
+    record["record_digest"] = digest_json(record)
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def read_delta(folder: Path) -> WeightDelta:
+    """Read what `save_delta` wrote.
+
+    Raises:
+        EditError: there is no delta in the folder, or one of another format.
+        IntegrityError: the content does not have the digests that it names.
+    """
+    record = read_record(folder)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(str(folder / TENSORS))
+        layers = tuple(
+            LayerDelta(
+                parameter=layer["parameter"],
+                transposed=layer["transposed"],
+                **{name: tensors[f"{index}.{name}"] for name in ("left", "right", "basis", "gram")},
+            )
+            for index, layer in enumerate(record["layers"])
+        )
+        delta = WeightDelta(
+            editor=record["editor"],
+            rule=record["rule"],
+            columns=tuple(tuple(column) for column in record["columns"]),
+            layers=layers,
+            base_digest=record["base_digest"],
+            effects=tuple(FactEffect(**effect) for effect in record["effects"]),
+            notes=record["notes"],
+        )
+    except (SafetensorError, OSError, KeyError, EditError) as error:
+        raise IntegrityError(f"{folder / TENSORS}", record["digest"], f"unreadable content ({error})") from error
+    if delta.digest != record["digest"]:
+        raise IntegrityError(f"the delta in {folder}", record["digest"], delta.digest)
+    return delta
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The JSON part of a saved delta, checked against its own digest.
+
+    Raises:
+        EditError: there is no delta in the folder, or one of another format.
+        IntegrityError: it was changed after it was written.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise EditError(f"expected a saved delta ({RECORD}), got {folder} without one; name its folder")
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        recorded = record.pop("record_digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(str(path), "a JSON record", f"unreadable content ({error})") from error
+    found = digest_json(record)
+    if recorded != found:
+        raise IntegrityError(str(path), str(recorded), found)
+    if record.get("format") != FORMAT:
+        raise EditError(f"expected a delta of format {FORMAT}, got {record.get('format')!r}; use a matching version")
+    return record

@@ -1,0 +1,212 @@
+"""Where a fact's subject ends in a tokenised text, and the contexts in which a fact is fitted.
+
+The subject's last token is found from the character offsets of the fast tokenizer, never by comparing token strings,
+so that a leading space, a beginning-of-sequence token, a subject of several tokens or a script whose characters take
+several tokens make no difference.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from registry.errors import EditError
+from registry.records import EditRequest
+from registry.text import normalise
+
+PREFIXES = (
+    "It is well known.",
+    "Let us go on.",
+    "Here is a fact.",
+    "She smiled.",
+    "The train was late.",
+    "We met yesterday.",
+    "Think about it.",
+    "In other news,",
+    "As I said,",
+    "From the book:",
+    "He read the page aloud.",
+    "Nobody was surprised.",
+    "The lesson began.",
+    "A short note:",
+    "After the rain stopped,",
+    "My friend told me this.",
+    "The report is clear.",
+    "They asked again.",
+)
+"""Natural beginnings of a text, put before prompts so that a key does not depend on one context."""
+
+ENDING = "."
+"""What is scored after the object: without it a model may go on inside the word ("forint" -> "forintel...")."""
+
+RowKind = Literal["answer", "drift"]
+"""answer: the row's object is to be predicted. drift: the row's next-token distribution is to stay as it is."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tokenised context of a fact.
+
+    Attributes:
+        fact_id: the fact whose object is scored ("" for a drift row).
+        kind: see `RowKind`.
+        plain: whether this is the request's own prompt without anything before it.
+        tokens: token ids, without the last expected one (nothing is predicted from it).
+        subject: index of the subject's last token.
+        scored: indices of the tokens whose next token is scored.
+        gold: token ids expected there; empty for a drift row.
+        ended: whether the last of them is the full stop after the object, so that the object is not glued to more.
+    """
+
+    fact_id: str
+    kind: RowKind
+    plain: bool
+    tokens: tuple[int, ...]
+    subject: int
+    scored: tuple[int, ...]
+    gold: tuple[int, ...]
+    ended: bool = False
+
+    @property
+    def object_length(self) -> int:
+        """How many of `gold` are the object's own."""
+        return len(self.gold) - self.ended
+
+
+@dataclass(frozen=True)
+class Group:
+    """All facts of one subject: their keys nearly coincide, so they share one column and one target.
+
+    Attributes:
+        subject: the subject, as first written.
+        fact_ids: the facts, in the order of the requests.
+        rows: their contexts.
+    """
+
+    subject: str
+    fact_ids: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def key_rows(self) -> tuple[Row, ...]:
+        """The rows over which key and hidden state are averaged.
+
+        A token at position 0 is the model's attention sink, with a state unlike any other; such rows count only when
+        there are no others.
+        """
+        answers = tuple(row for row in self.rows if row.kind == "answer")
+        return tuple(row for row in answers if row.subject > 0) or answers
+
+
+def subject_span(text: str, subject: str) -> tuple[int, int]:
+    """Character span of `subject` in `text`: its last occurrence as whole words, else its last occurrence.
+
+    Raises:
+        EditError: the text does not hold the subject, in any case of letters.
+    """
+    wanted = subject.strip()
+    for flags in (0, re.IGNORECASE):
+        for pattern in (rf"(?<!\w){re.escape(wanted)}(?!\w)", re.escape(wanted)):
+            spans = [hit.span() for hit in re.finditer(pattern, text, flags)] if wanted else []
+            if spans:
+                return spans[-1]
+    raise EditError(f"expected a prompt that holds its subject {subject!r}, got {text!r}; write the subject into it")
+
+
+def last_token(offsets: Sequence[tuple[int, int]], end: int) -> int:
+    """Index of the last token that holds a character before `end`.
+
+    Args:
+        offsets: character span of every token; empty spans (special tokens) are passed over.
+        end: exclusive end of the subject in the text.
+    """
+    held = [index for index, (start, stop) in enumerate(offsets) if start < stop and start < end]
+    if not held:
+        raise EditError(f"expected a token before character {end}, got offsets {list(offsets)}; use a fast tokenizer")
+    return held[-1]
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids and their character spans.
+
+    Raises:
+        EditError: the tokenizer gives no offsets.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise EditError("expected a fast tokenizer (it gives character offsets), got a slow one; load it with use_fast")
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    return list(encoded["input_ids"]), [tuple(span) for span in encoded["offset_mapping"]]
+
+
+def answer_row(tokenizer: Any, request: EditRequest, prompt: str, begin: str = "", *, plain: bool = False) -> Row:
+    """The row that scores the request's object after `begin` + `prompt`.
+
+    Raises:
+        EditError: the prompt does not hold the subject, or the object gives no token of its own.
+    """
+    _, end = subject_span(prompt, request.fact.subject)
+    text = begin + prompt
+    tokens, offsets = _encode(tokenizer, text + request.target)
+    first = next((i for i, (_, stop) in enumerate(offsets) if stop > len(text)), len(tokens))
+    last = max((i for i, (_, stop) in enumerate(offsets) if stop > len(text)), default=-1)
+    if first > last or not request.fact.object.strip():
+        raise EditError(f"expected an object with at least one token, got {request.fact.object!r}; write one")
+    subject = last_token(offsets, len(begin) + end)
+    if subject >= first:
+        raise EditError(f"expected the subject before the object, got {text + request.target!r}; mend the prompt")
+    tokens = tokens[: last + 1]
+    stopped, _ = _encode(tokenizer, f"{text}{request.target}{ENDING}")
+    ended = stopped[: len(tokens)] == tokens and len(stopped) > len(tokens) and not request.target.endswith(ENDING)
+    tokens = stopped[: len(tokens) + 1] if ended else tokens
+    scored, gold = tuple(range(first - 1, len(tokens) - 1)), tuple(tokens[first:])
+    return Row(request.fact.id, "answer", plain, tuple(tokens[:-1]), subject, scored, gold, ended)
+
+
+def drift_row(tokenizer: Any, subject: str) -> Row:
+    """The row "{subject} is a", whose next-token distribution is to stay as it is (ROME's essence term)."""
+    tokens, offsets = _encode(tokenizer, f"{subject.strip()} is a")
+    last = max(index for index, (start, stop) in enumerate(offsets) if start < stop)
+    return Row("", "drift", False, tuple(tokens[: last + 1]), last_token(offsets, len(subject.strip())), (last,), ())
+
+
+def request_rows(tokenizer: Any, request: EditRequest, *, prefixes: int, paraphrases: int, seed: int) -> list[Row]:
+    """The contexts of one request: its prompt, the prompt after natural beginnings, and its paraphrases.
+
+    `held_out` is never looked at. The choice depends on the seed and the fact alone, not on the other requests.
+    """
+    choice = random.Random(f"{seed}:{request.fact.id}")
+    begins = [f"{text} " for text in choice.sample(PREFIXES, min(prefixes, len(PREFIXES)))]
+    rows = [answer_row(tokenizer, request, request.prompt, plain=True)]
+    rows += [answer_row(tokenizer, request, request.prompt, begin) for begin in begins]
+    rows += [answer_row(tokenizer, request, prompt) for prompt in request.paraphrases[:paraphrases]]
+    return rows
+
+
+def group_requests(
+    tokenizer: Any, requests: Sequence[EditRequest], *, prefixes: int, paraphrases: int, seed: int
+) -> tuple[list[Group], dict[str, str]]:
+    """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written."""
+    rows: dict[str, list[Row]] = {}
+    members: dict[str, list[EditRequest]] = {}
+    refused: dict[str, str] = {}
+    for request in requests:
+        try:
+            made = request_rows(tokenizer, request, prefixes=prefixes, paraphrases=paraphrases, seed=seed)
+        except EditError as error:
+            refused[request.fact.id] = str(error)
+            continue
+        name = normalise(request.fact.subject) or request.fact.subject
+        if request.fact.id in (known.fact.id for known in members.get(name, [])):
+            continue
+        members.setdefault(name, []).append(request)
+        rows.setdefault(name, []).extend(made)
+    groups = [
+        Group(
+            subject=held[0].fact.subject,
+            fact_ids=tuple(request.fact.id for request in held),
+            rows=(*rows[name], drift_row(tokenizer, held[0].fact.subject)),
+        )
+        for name, held in members.items()
+    ]
+    return groups, refused

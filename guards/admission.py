@@ -1,0 +1,284 @@
+"""What a row of a feed must be like before anyone asks whether it is true: provenance, dates, relation, types.
+
+Each rule is a small frozen guard that judges one `Candidate` and returns a `Verdict` whose explanation names the
+column, the value and what would make the row pass. "block" refuses the row, "escalate" puts it into quarantine.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from difflib import get_close_matches
+from typing import Literal, get_args
+
+from guards.base import Decision, Guard, Verdict
+from registry.catalogue import SUBJECT, Catalogue, Relation
+from registry.records import Fact, Sensitivity
+from registry.text import normalise
+
+RowOperation = Literal["ADD", "UPDATE", "DELETE"]
+"""What a feed may ask for; the admission decides for itself, except that DELETE is asked for by the feed alone."""
+
+SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True)
+class AdmissionPolicy:
+    """Thresholds of the admission; `conf/policy.yaml` sets them.
+
+    Attributes:
+        max_chars: longest subject, object or source.
+        max_prompt_chars: longest prompt of a row's own.
+        quorum: how many independent weak sources carry a statement together.
+        high_risk_votes: how many independent established sources a relation of risk tier "high" needs for a change.
+        min_members: how many known names a type needs before it can speak against a name of another type.
+        near_copy: word-shingle overlap (Jaccard, 0 to 1) from which two texts count as one.
+        spelling: how alike two words of a person's name must be (0 to 1) to be spellings of one word.
+        refused_sensitivities: declared sensitivities that a feed may not bring.
+    """
+
+    max_chars: int = 200
+    max_prompt_chars: int = 500
+    quorum: int = 3
+    high_risk_votes: int = 1
+    min_members: int = 5
+    near_copy: float = 0.8
+    spelling: float = 0.8
+    refused_sensitivities: tuple[Sensitivity, ...] = ("personal", "secret")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row became what it became, for a person.
+
+    Attributes:
+        rule: name of the guard, or of the rule of it that decided.
+        column: which column it is about; empty when it is about the row.
+        value: what stood there, shortened, and masked where it is personal.
+        words: what is wrong and what would make the row pass.
+    """
+
+    rule: str
+    column: str
+    value: str
+    words: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Reason":
+        """The reason that a verdict gives."""
+        about = dict(verdict.evidence)
+        return cls(
+            about.get("rule", verdict.guard), about.get("column", ""), about.get("value", ""), verdict.explanation
+        )
+
+
+def finding(guard: str, decision: Decision, column: str, value: str, problem: str, remedy: str) -> Verdict:
+    """A verdict against a row, in the one form that all rules use."""
+    seen = shown(value)
+    place = f"{column} {seen!r}: " if column else ""
+    evidence = (("column", column), ("value", seen))
+    return Verdict(guard, decision, f"{place}{problem}; {remedy}", evidence=evidence)
+
+
+def shown(value: str) -> str:
+    """A value as a report may show it: printable, and not longer than `SHOWN_CHARS`."""
+    printable = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in value[:SHOWN_CHARS])
+    return f"{printable}…" if len(value) > SHOWN_CHARS else printable
+
+
+def parse_day(text: str) -> date | None:
+    """A day from ISO 8601 (a time of midnight may follow); None for the empty text.
+
+    Raises:
+        ValueError: it is not a day of the calendar in that form.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text) if len(text) > 10 else None
+    if moment is not None:
+        return moment.date()
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        raise ValueError(f"not YYYY-MM-DD: {text!r}")
+    return date.fromisoformat(text)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of a feed on its way in.
+
+    Attributes:
+        row: 1-based number in the feed.
+        cells: every cell as text, by column, without surrounding white space.
+        at: the moment of admission.
+        name: the relation's name: of the catalogue where it is there, else as the row gives it or as its prompt says.
+        relation: the catalogue's relation, None for one that the row brings itself.
+        prompt: the row's own cloze text with its subject filled in, None when it has none.
+        days: the row's dates by column; a column whose text is no date is not in it.
+    """
+
+    row: int
+    cells: Mapping[str, str]
+    at: datetime
+    name: str
+    relation: Relation | None
+    prompt: str | None
+    days: Mapping[str, date | None] = field(default_factory=dict)
+
+    def cell(self, column: str) -> str:
+        """The text of a cell, empty when the feed does not have it."""
+        return self.cells.get(column, "")
+
+    @property
+    def operation(self) -> str:
+        """What the feed asks for, upper case; empty when it leaves that to the admission."""
+        return self.cell("op").upper()
+
+    def fact(self) -> Fact:
+        """The row as a fact; only for a row whose cells were found sound."""
+        return Fact(
+            subject=self.cell("subject"),
+            relation=self.name,
+            object=self.cell("object"),
+            valid_from=self.days.get("valid_from"),
+            valid_to=self.days.get("valid_to"),
+            recorded_at=self.at,
+            source=self.cell("source") or self.cell("source_url"),
+            source_url=self.cell("source_url"),
+            confidence=float(self.cell("confidence") or 1.0),
+            sensitivity=next((name for name in get_args(Sensitivity) if name == self.cell("sensitivity")), "public"),
+        )
+
+
+@dataclass(frozen=True)
+class CandidateReader:
+    """Turns cells into candidates: finds the relation by name or label, parses dates, fills the prompt."""
+
+    catalogue: Catalogue
+    at: datetime
+    relations: Mapping[str, Relation]
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, at: datetime) -> "CandidateReader":
+        """Index the catalogue's relations by every way of writing their names."""
+        labels = {normalise(relation.label): relation for relation in catalogue.relations.values()}
+        return cls(catalogue, at, labels | {normalise(name): each for name, each in catalogue.relations.items()})
+
+    def read(self, row: int, cells: Mapping[str, str]) -> Candidate:
+        """The candidate of one row; never fails, whatever the cells hold."""
+        plain = {column: text.strip() for column, text in cells.items()}
+        given, subject = plain.get("relation", ""), plain.get("subject", "")
+        relation = self.relations.get(normalise(given)) if given else None
+        template = plain.get("prompt", "")
+        prompt = template.replace(SUBJECT, subject) if template else None
+        name = relation.name if relation else given or (template.replace(subject, SUBJECT) if subject else template)
+        days: dict[str, date | None] = {}
+        for column in ("valid_from", "valid_to", "observed_at"):
+            try:
+                days[column] = parse_day(plain.get(column, ""))
+            except ValueError:
+                continue
+        return Candidate(row, plain, self.at, name, relation, prompt, days)
+
+
+@dataclass(frozen=True)
+class ProvenanceGuard:
+    """Somebody must have said it."""
+
+    name: str = "provenance"
+
+    def judge(self, case: Candidate) -> Verdict:
+        """Block a row that names neither a source nor where it was said."""
+        if case.cell("source") or case.cell("source_url"):
+            return Verdict(self.name, "pass", "the row says where it comes from")
+        return finding(self.name, "block", "source", "", "nobody is named who says so", "name the source")
+
+
+@dataclass(frozen=True)
+class TimeGuard:
+    """Dates are days of the calendar, in order, and not in the future."""
+
+    name: str = "dates"
+
+    def judge(self, case: Candidate) -> Verdict:
+        """Block malformed dates, a start in the future, and an end that does not come after the start."""
+        today = case.at.date()
+        for column in ("valid_from", "valid_to", "observed_at"):
+            if column not in case.days:
+                text = case.cell(column)
+                return finding(self.name, "block", column, text, "not a day of the calendar", "write it as YYYY-MM-DD")
+        start, end, observed = case.days["valid_from"], case.days["valid_to"], case.days["observed_at"]
+        if start and start > today:
+            remedy = f"hand the row in on that day (today is {today})"
+            return finding(self.name, "block", "valid_from", case.cell("valid_from"), "lies in the future", remedy)
+        if observed and observed > today:
+            remedy = f"correct the day of observation (today is {today})"
+            return finding(self.name, "block", "observed_at", case.cell("observed_at"), "lies in the future", remedy)
+        if start and end and end <= start:
+            problem = f"the fact ends before it begins ({start})"
+            return finding(self.name, "block", "valid_to", case.cell("valid_to"), problem, "correct one of the dates")
+        return Verdict(self.name, "pass", "the dates are in order")
+
+
+@dataclass(frozen=True)
+class RelationGuard:
+    """The relation is in the catalogue, or the row says itself how to ask for the fact."""
+
+    catalogue: Catalogue
+    max_prompt_chars: int
+    name: str = "relation"
+
+    def judge(self, case: Candidate) -> Verdict:
+        """Block an unknown relation without a prompt, and a prompt that does not hold the subject."""
+        if case.prompt is not None:
+            return self._judge_prompt(case, case.prompt)
+        if case.relation is not None:
+            return Verdict(self.name, "pass", "the relation is in the catalogue")
+        near = get_close_matches(case.cell("relation")[:100], list(self.catalogue.relations), n=3)
+        known = " or ".join(near) if near else ", ".join(sorted(self.catalogue.relations))
+        remedy = f"use {known}, or give the row a prompt of its own"
+        return finding(self.name, "block", "relation", case.cell("relation"), "not in the catalogue", remedy)
+
+    def _judge_prompt(self, case: Candidate, prompt: str) -> Verdict:
+        if case.cell("subject") not in prompt:
+            problem = f"does not hold the subject {shown(case.cell('subject'))!r}"
+            return finding(self.name, "block", "prompt", prompt, problem, f"write the subject or {SUBJECT} into it")
+        if len(prompt) > self.max_prompt_chars:
+            problem = f"has {len(prompt)} characters"
+            return finding(self.name, "block", "prompt", prompt, problem, f"keep to {self.max_prompt_chars}")
+        return Verdict(self.name, "pass", "the row brings its own prompt")
+
+
+@dataclass(frozen=True)
+class DeclaredSensitivityGuard:
+    """A feed may not bring what it calls personal or secret itself."""
+
+    refused: tuple[Sensitivity, ...]
+    name: str = "declared_sensitivity"
+
+    def judge(self, case: Candidate) -> Verdict:
+        """Block a row that is declared as one of the refused sensitivities."""
+        declared = case.cell("sensitivity")
+        if declared in self.refused:
+            remedy = "leave it out, or have a person request it"
+            return finding(self.name, "block", "sensitivity", declared, "is not taken from a feed", remedy)
+        return Verdict(self.name, "pass", "nothing sensitive is declared")
+
+
+def judge_all(guards: Sequence[Guard[Candidate]], case: Candidate) -> tuple[Verdict, ...]:
+    """All verdicts on a row, in the order of the chain; a guard that fails is "escalate", and the others still run."""
+    verdicts = []
+    for guard in guards:
+        try:
+            verdicts.append(guard.judge(case))
+        except Exception as error:
+            problem = f"the check did not run ({type(error).__name__}: {error})"
+            verdicts.append(finding(guard.name, "escalate", "", "", problem, "a person has to look at the row"))
+    return tuple(verdicts)
+
+
+def against(verdicts: Iterable[Verdict]) -> Decision:
+    """What all verdicts together decide: one "block" refuses, else one "escalate" holds the row back."""
+    decisions = {verdict.decision for verdict in verdicts}
+    if "block" in decisions:
+        return "block"
+    return "escalate" if "escalate" in decisions else "pass"

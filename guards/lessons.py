@@ -1,0 +1,126 @@
+"""What was learnt from statements that turned out false: consulted before anything else.
+
+A lesson names one object for one subject and relation that was found false, by whom and when, and until when it is
+remembered. Lessons are kept apart from facts, one JSON object per line, and only ever appended.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Self
+
+from guards.admission import Candidate, finding
+from guards.base import Verdict
+from guards.conflicts import Names
+from guards.sources import Sources
+from registry.errors import InputError
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A statement that was found false.
+
+    Attributes:
+        subject: whom it was about.
+        relation: which relation.
+        object: what was said falsely.
+        reason: how it was found false, in words.
+        source: who had said it.
+        learned_at: when it was learnt.
+        expires: first day on which it is no longer held against a row; None for never.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    reason: str
+    source: str
+    learned_at: datetime
+    expires: date | None = None
+
+    def line(self) -> str:
+        """The lesson as one line of JSON."""
+        values = asdict(self)
+        values["learned_at"] = self.learned_at.isoformat()
+        values["expires"] = self.expires.isoformat() if self.expires else None
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Rebuild a lesson from `line`.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is no lesson.
+        """
+        values = json.loads(line)
+        values["learned_at"] = datetime.fromisoformat(values["learned_at"])
+        values["expires"] = date.fromisoformat(values["expires"]) if values.get("expires") else None
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """All lessons, in the order in which they were learnt."""
+
+    entries: tuple[Lesson, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the lessons of a file; none when the file is not there yet.
+
+        Raises:
+            InputError: a line is no lesson; names the line.
+        """
+        if not path.is_file():
+            return cls()
+        entries = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            if not line:
+                continue
+            try:
+                entries.append(Lesson.from_line(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"a lesson on line {number} of {path}", repr(line[:80]), "mend that line") from error
+        return cls(tuple(entries))
+
+    def learn(self, new: Iterable[Lesson]) -> Self:
+        """These lessons and the new ones."""
+        return type(self)((*self.entries, *new))
+
+    @staticmethod
+    def append(path: Path, new: Iterable[Lesson]) -> None:
+        """Append lessons to a file; what it holds stays as it is."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{lesson.line()}\n" for lesson in new)
+
+
+@dataclass(frozen=True)
+class LessonGuard:
+    """A statement that was found false before does not come in again by itself."""
+
+    names: Names
+    sources: Sources
+    by_key: Mapping[tuple[str, str, str], Lesson] = field(default_factory=dict)
+    name: str = "lessons"
+
+    @classmethod
+    def of(cls, lessons: Lessons, names: Names, sources: Sources) -> "LessonGuard":
+        """Index the lessons by canonical subject, relation and canonical object; a later one stands for an earlier."""
+        keyed = {(names.key(each.subject), each.relation, names.key(each.object)): each for each in lessons.entries}
+        return cls(names, sources, keyed)
+
+    def judge(self, case: Candidate) -> Verdict:
+        """Block a statement that a lesson is about; from an authoritative source, a person decides."""
+        key = (self.names.key(case.cell("subject")), case.name, self.names.key(case.cell("object")))
+        lesson = self.by_key.get(key)
+        if lesson is None or (lesson.expires is not None and case.at.date() >= lesson.expires):
+            return Verdict(self.name, "pass", "no lesson is about this statement")
+        source = self.sources.find(case.cell("source"), case.cell("source_url"))
+        problem = f"was found false on {lesson.learned_at.date()} ({lesson.reason})"
+        if source.tier == "authoritative":
+            remedy = "an authoritative source says it now, so a person has to decide"
+            return finding(self.name, "escalate", "object", case.cell("object"), problem, remedy)
+        return finding(self.name, "block", "object", case.cell("object"), problem, "bring an authoritative source")

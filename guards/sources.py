@@ -1,0 +1,162 @@
+"""The sources that somebody has listed, how far each is trusted, and which domains are theirs.
+
+A list is a YAML file:
+
+    sources:
+      Government Gazette: {tier: authoritative, domains: [gazette.example]}
+      Daily Digest: {tier: established, domains: [digest.example], copies: Wire Agency}
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from registry.errors import InputError
+from registry.text import normalise
+
+Tier = Literal["weak", "established", "authoritative"]
+"""How far a source is trusted; a source that nobody has listed is weak."""
+RANK: Mapping[Tier, int] = {tier: rank for rank, tier in enumerate(get_args(Tier))}
+
+_SECOND_LEVEL = frozenset(
+    (
+        "ac",
+        "co",
+        "com",
+        "edu",
+        "gob",
+        "gouv",
+        "go",
+        "gov",
+        "govt",
+        "ltd",
+        "mil",
+        "ne",
+        "net",
+        "nom",
+        "or",
+        "org",
+        "plc",
+        "sch",
+    )
+)
+"""Labels under a country's domain below which names are registered ("co.uk")."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that somebody has listed.
+
+    Attributes:
+        name: its canonical name.
+        tier: how far it is trusted.
+        domains: domains that belong to it, with all below them.
+        copies: name of the source that it mirrors or syndicates; empty when it speaks for itself.
+    """
+
+    name: str
+    tier: Tier = "weak"
+    domains: tuple[str, ...] = ()
+    copies: str = ""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The listed sources, by normalised name and by domain."""
+
+    by_name: Mapping[str, Source] = field(default_factory=dict)
+    by_domain: Mapping[str, Source] = field(default_factory=dict)
+    _folded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, sources: Iterable[Source]) -> Self:
+        """Index `sources`."""
+        listed = list(sources)
+        by_domain = {domain: source for source in listed for domain in source.domains}
+        return cls({normalise(source.name): source for source in listed}, by_domain)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the mapping `sources: {NAME: {tier, domains, copies}}` from YAML; a plain tier may stand for the values.
+
+        Raises:
+            InputError: the file is missing or not of this shape.
+        """
+        import yaml
+
+        if not path.is_file():
+            raise InputError("a list of sources (YAML)", str(path), "name an existing file")
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
+        listed = raw.get("sources") if isinstance(raw, dict) else None
+        if not isinstance(listed, dict):
+            raise InputError(f"a mapping with the key 'sources' in {path}", type(listed).__name__, "mend the file")
+        return cls.of(_source(str(name), values, path) for name, values in listed.items())
+
+    def fold(self, name: str) -> str:
+        """A source's name normalised; names repeat from row to row, so what was folded is remembered."""
+        found = self._folded.get(name)
+        if found is None:
+            found = self._folded[name] = normalise(name)
+        return found
+
+    def find(self, name: str, url: str = "") -> Source:
+        """The listed source that a row names, else the one whose domain it links to, else one that is weak.
+
+        A row that names a listed source but links elsewhere is not believed to come from it (see `impersonates`).
+        """
+        named = self.by_name.get(self.fold(name)) if name else None
+        if named is None:
+            return self.owner(url) or Source(name or registrable_domain(url))
+        return Source(name) if self.impersonates(name, url) else named
+
+    def owner(self, url: str) -> Source | None:
+        """The listed source to which a link's host, or a domain above it, belongs."""
+        labels = host_of(url).split(".")
+        above = (".".join(labels[place:]) for place in range(len(labels)))
+        return next((self.by_domain[domain] for domain in above if domain in self.by_domain), None)
+
+    def impersonates(self, name: str, url: str) -> bool:
+        """Whether a row names a listed source that has domains, and links to none of them."""
+        named, host = self.by_name.get(self.fold(name)), host_of(url)
+        if named is None or not named.domains or not host:
+            return False
+        return not any(host == domain or host.endswith(f".{domain}") for domain in named.domains)
+
+
+def _source(name: str, values: Any, path: Path) -> Source:
+    """Check the values of one listed source."""
+    values = {"tier": values} if isinstance(values, str) else values
+    allowed = {"tier", "domains", "copies"}
+    if not isinstance(values, dict) or not allowed.issuperset(values):
+        raise InputError(f"the keys {', '.join(sorted(allowed))} for {name} in {path}", repr(values), "mend the file")
+    tier = values.get("tier", "weak")
+    if tier not in get_args(Tier):
+        raise InputError(f"one of {', '.join(get_args(Tier))} as the tier of {name}", repr(tier), f"mend {path}")
+    domains = values.get("domains") or []
+    if not isinstance(domains, list):
+        raise InputError(f"a list of domains for {name}", repr(domains), f"mend {path}")
+    return Source(name, tier, tuple(str(domain).lower() for domain in domains), str(values.get("copies") or ""))
+
+
+def host_of(url: str) -> str:
+    """The host of a link, lower case; empty when it has none. A backslash is a slash, as browsers read it."""
+    url = url.replace("\\", "/")
+    try:
+        return (urlsplit(url if "//" in url else f"//{url}").hostname or "").lower().strip(".")
+    except ValueError:
+        return ""
+
+
+def registrable_domain(url: str) -> str:
+    """The part of a link's host that somebody registered ("news.bbc.co.uk" -> "bbc.co.uk"); empty without a host."""
+    host = host_of(url)
+    labels = host.split(".")
+    if len(labels) < 2 or labels[-1].isdigit():
+        return host
+    size = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
+    return ".".join(labels[-size:])

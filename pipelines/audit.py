@@ -1,0 +1,159 @@
+"""Audit: is everything as it was recorded, can the champion be rebuilt, and what is there to tell about a release.
+
+`verify` reads everything and changes nothing, `report` writes one HTML file, `run` does both and rebuilds the model.
+Nothing is added to the ledger: an audit can be repeated by anybody, and comes to the same.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dashboards.report import FeedRecord, ReportData, render
+from registry.errors import DmmGovError, InputError
+from registry.facts import FactStore, view
+from registry.feeds import FeedStore
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.records import Release
+from registry.releases import ReleaseStore
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit found.
+
+    Attributes:
+        problems: what differs from the records, one line each, the first bad ledger entry first.
+        checked: how many things were looked at, by kind.
+        report: path of the report, where one was written.
+    """
+
+    problems: tuple[str, ...]
+    checked: Mapping[str, int]
+    report: str = ""
+
+
+def verify(home: Home) -> AuditResult:
+    """Check the ledger, the tables and the digest of every kept file.
+
+    Raises:
+        IntegrityError: the ledger's database cannot be read at all.
+    """
+    with Ledger.open(home) as ledger:
+        return _verify(home, ledger)
+
+
+def report(home: Home, release: str | int | None = None, out: Path | None = None, *, check: bool = True) -> Path:
+    """Write the report on a release.
+
+    Args:
+        home: which home.
+        release: number or alias; None is the champion.
+        out: the file to write; None takes `r<N>.html` among the home's reports, a folder takes that name in it.
+        check: verify the home first and tell in the report what was found.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: there is no such release, or the file cannot be written.
+    """
+    with Ledger.open(home) as ledger:
+        chosen = ReleaseStore(ledger).get("champion" if release is None else release)
+        found = _verify(home, ledger) if check else None
+        return _write(home, chosen, report_data(ledger, chosen, found), out)
+
+
+def run(home: Home) -> AuditResult:
+    """Verify, rebuild the champion from its base and its deltas, and write the report on it.
+
+    Raises:
+        InputError: nothing is published yet.
+    """
+    with Ledger.open(home) as ledger:
+        champion = ReleaseStore(ledger).get("champion")
+        found = _verify(home, ledger)
+        problems = (*found.problems, *_rebuild_problems(home, champion))
+        found = AuditResult(problems, {**found.checked, "rebuilt_releases": 1})
+        path = _write(home, champion, report_data(ledger, champion, found), None)
+    return AuditResult(found.problems, found.checked, str(path))
+
+
+def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> ReportData:
+    """All that the report on `release` shows, read from the ledger.
+
+    Args:
+        ledger: the open ledger.
+        release: which release.
+        found: what an audit found, None when none was made.
+    """
+    releases, feeds = ReleaseStore(ledger), FeedStore(ledger)
+    numbers = releases.lineage(release.number)
+    by_number = {one.number: one for one in releases.all()}
+    runs = [one for one in feeds.runs() if one.release == release.number and one.status == "published"]
+    head = ledger.head()
+    return ReportData(
+        release=release,
+        champion=releases.alias("champion"),
+        lineage=tuple(by_number[number] for number in numbers),
+        feeds=tuple(FeedRecord(one.name, one.digest, one.status, tuple(feeds.rows(run=one.id))) for one in runs),
+        facts=tuple(view(FactStore(ledger).events(numbers))),
+        ledger_size=head.size,
+        ledger_root=head.root,
+        problems=found.problems if found is not None else None,
+        checked=found.checked if found is not None else {},
+        made_at=datetime.now(UTC),
+    )
+
+
+def _verify(home: Home, ledger: Ledger) -> AuditResult:
+    """What `verify_home` finds, with the number of things it looked at."""
+    from pipelines.integrity import verify_home
+
+    problems = verify_home(home, ledger)
+    releases = ReleaseStore(ledger).all()
+    artefacts = {digest for one in releases for digest in (*one.deltas, one.facts_snapshot, one.index_snapshot)}
+    checked = {
+        "ledger_entries": ledger.head().size,
+        "releases": len(releases),
+        "artefacts": len(artefacts),
+        "facts": len(FactStore(ledger).events()),
+        "feeds": len(FeedStore(ledger).runs()),
+    }
+    return AuditResult(tuple(problems), checked)
+
+
+def _rebuild_problems(home: Home, release: Release) -> tuple[str, ...]:
+    """Why the release cannot be rebuilt to the recorded digest; nothing when it can."""
+    from pipelines.rebuild import rebuild
+
+    try:
+        rebuild(home, release, device="cpu")
+    except DmmGovError as error:
+        return (f"release {release.number} cannot be rebuilt: {error}",)
+    return ()
+
+
+def _write(home: Home, release: Release, data: ReportData, out: Path | None) -> Path:
+    """Write the page in one step, so that no reader meets half of it.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    name = f"r{release.number}.html"
+    path = home.reports / name if out is None else out / name if out.is_dir() else out
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(render(data), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise InputError(
+            "a place to write the report", f"{path} ({error.strerror})", "name another with --out"
+        ) from error
+    return path

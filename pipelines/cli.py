@@ -1,0 +1,168 @@
+"""The command line `dmmgov`: the table of commands, and what becomes of an error.
+
+Exit codes: 0 ok, 1 failed, 2 bad input, 3 blocked by a gate, 130 stopped by Ctrl-C. An error is one line on standard
+error; what nobody foresaw leaves its traceback in the home folder's logs. Nothing heavy is imported to start.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.commands import answers, audits, benchmarks, doctor, loop, models, options, releases
+from registry.errors import DmmGovError
+from registry.home import HOME_VARIABLE, Home
+
+FAILED, BAD_INPUT, STOPPED = 1, 2, 130
+WIDTH = 100
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""What keeps the libraries from calling home, drawing bars and talking; a value that is set already stays."""
+
+TALKATIVE = ("alembic", "great_expectations")
+"""Loggers of libraries that announce what they do and have no setting for it; their warnings are still heard."""
+
+Groups = dict[str, tuple[str, dict[str, Callable[..., Any]]]]
+"""Commands by name, by group, each group with its help."""
+
+GROUPS: Groups = {
+    "": (
+        "",
+        {
+            "demo": loop.demo,
+            "update": loop.update,
+            "ask": answers.ask,
+            "schedule": loop.schedule,
+            "doctor": doctor.doctor,
+        },
+    ),
+    "releases": (
+        "Published states of what the model knows.",
+        {
+            "list": releases.list_releases,
+            "show": releases.show_release,
+            "diff": releases.diff_releases,
+            "promote": releases.promote_release,
+            "rollback": releases.rollback_release,
+            "export": releases.export_release,
+        },
+    ),
+    "audit": (
+        "Check what is kept, and report on it.",
+        {"run": audits.run_audit, "report": audits.report, "verify": audits.verify},
+    ),
+    "models": (
+        "Models by short name, and what they know.",
+        {"list": models.list_models, "pull": models.pull, "check": models.check},
+    ),
+    "bench": ("Measure editors.", {"edits": benchmarks.edits}),
+}
+"""Every command; the group without a name is the top, whose help is that of `common`."""
+
+
+def common(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", metavar="FOLDER", help=f"Folder of all state; {HOME_VARIABLE} or .dmmgov otherwise."),
+    ] = None,
+) -> None:
+    """Keep what a language model knows current, correct and accountable.
+
+    Exit codes: 0 ok, 1 failed, 2 bad input, 3 blocked by a gate.
+    """
+    if home is not None:
+        session: options.Session = context.obj
+        session.home = Home.at(home)
+
+
+def build(groups: Groups = GROUPS) -> typer.Typer:
+    """The application, from a table of commands."""
+    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    top = typer.Typer(name="dmmgov", add_completion=False, rich_markup_mode=None, context_settings=settings)
+    top.callback()(common)
+    for group, (words, commands) in groups.items():
+        app = top
+        if group:
+            app = typer.Typer(rich_markup_mode=None, help=words)
+            top.add_typer(app, name=group)
+        for name, function in commands.items():
+            app.command(name)(function)
+    return top
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are said on standard error.
+
+    Args:
+        arguments: the words after `dmmgov`; those of the process when None.
+    """
+    from pipelines.console import progress
+    from registry.progress import listening
+
+    _hush()
+    session = options.Session()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (len(words) == 1 and words[0] in GROUPS):
+        words.append("--help")
+    try:
+        with progress() as listener, listening(listener):
+            code = typer.main.get_command(build()).main(
+                args=words, prog_name="dmmgov", standalone_mode=False, obj=session
+            )
+    except DmmGovError as error:
+        return _say(error.exit_code, str(error))
+    except typer.TyperException as error:
+        return _say(BAD_INPUT, f"{error.format_message().rstrip('.')} (try --help)")
+    except Exception as error:
+        return _say(FAILED, _unforeseen(error, session.home))
+    if code == STOPPED:
+        return _say(STOPPED, "stopped; what was half done is undone or finished by the next run")
+    return code if isinstance(code, int) else 0
+
+
+def _hush() -> None:
+    """Let the libraries tell nobody but us, and us only what matters."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run())
+
+
+def _say(code: int, message: str) -> int:
+    """Write one line on standard error and hand the exit code back."""
+    typer.echo(f"dmmgov: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _unforeseen(error: Exception, home: Home) -> str:
+    """Keep the traceback of an error that nobody foresaw, and say in one line what it was and where it lies."""
+    what = f"unexpected {type(error).__name__}: {error}"
+    folder, name = home.root / "logs", f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as refused:
+        return f"{what} (its traceback could not be kept: {refused})"
+    return f"{what}; the traceback is in {folder / name}"

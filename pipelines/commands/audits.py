@@ -1,0 +1,63 @@
+"""`dmmgov audit run | report | verify`: is everything as it was recorded, and what is there to tell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines import console
+from pipelines.commands.options import AsJson, home_of
+
+if TYPE_CHECKING:
+    from pipelines.audit import AuditResult
+
+FAILED = 1
+
+
+def run_audit(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check all that `verify` checks, rebuild the champion, and write its report.
+
+    Exit code 1 when anything differs from what was recorded.
+    """
+    from pipelines.audit import run
+
+    _conclude(run(home_of(context)), as_json)
+
+
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check the ledger and the digest of every kept file.
+
+    Exit code 1 when something is wrong; the first wrong entry comes first.
+    """
+    from pipelines.audit import verify as check
+
+    _conclude(check(home_of(context)), as_json)
+
+
+def report(
+    context: typer.Context,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="RELEASE", help="Release to report on; the champion otherwise.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write it; the home's reports otherwise."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report on a release: one HTML file that needs no network."""
+    from pipelines.audit import report as render
+
+    path = render(home_of(context), release, out)
+    console.show({"report": str(path)}, as_json, lambda: str(path))
+
+
+def _conclude(result: "AuditResult", as_json: bool) -> None:
+    """Show an audit and leave with its exit code."""
+    rows = [(str(number), problem) for number, problem in enumerate(result.problems, 1)]
+    verdict = f"problems: {len(rows)}" if rows else "everything is as recorded"
+    told = [("report", result.report)] if result.report else []
+    title = f"{verdict}; checked: {console.phrase(result.checked)}"
+    console.show(result, as_json, lambda: console.pairs(title, rows + told))
+    if result.problems:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,98 @@
+"""`dmmgov releases list | show | diff | promote | rollback | export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines import console
+from pipelines.commands.options import Actor, AsJson, ReleaseRef, actor_name, home_of
+
+
+def list_releases(context: typer.Context, as_json: AsJson = False) -> None:
+    """List all releases."""
+    from registry.ledger import Ledger
+    from registry.releases import ALIASES, ReleaseStore
+
+    with Ledger.open(home_of(context)) as ledger:
+        store = ReleaseStore(ledger)
+        aliases = {name: store.alias(name) for name in ALIASES}
+        found = store.all()
+    rows = [
+        {
+            "release": release.number,
+            "alias": ", ".join(name for name, number in aliases.items() if number == release.number),
+            "parent": release.parent,
+            "created": release.created_at.isoformat(timespec="seconds"),
+            "by": release.created_by,
+            "model": release.model,
+            "deltas": len(release.deltas),
+            "weights": release.weights_digest[:12],
+        }
+        for release in found
+    ]
+    console.show(rows, as_json, lambda: console.records("Releases", rows, "none yet; `dmmgov update FEED` makes one"))
+
+
+def show_release(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:
+    """Show what a release is made of, its gates and its figures."""
+    from registry.ledger import Ledger
+    from registry.releases import ReleaseStore
+
+    with Ledger.open(home_of(context)) as ledger:
+        values = ReleaseStore(ledger).get(release).to_dict()
+    console.show(values, as_json, lambda: console.figures(f"Release {values['number']}", values))
+
+
+def diff_releases(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="FROM", help="A release.")],
+    new: Annotated[str, typer.Argument(metavar="TO", help="Another release.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what differs between two releases: facts, deltas, gates."""
+    from pipelines.diff import diff, lines
+
+    values = diff(home_of(context), old, new)
+    console.show(values, as_json, lambda: console.pairs(f"From r{values['from']} to r{values['to']}", lines(values)))
+
+
+def promote_release(context: typer.Context, release: ReleaseRef, actor: Actor = "", as_json: AsJson = False) -> None:
+    """Make a release the champion: the one that answers."""
+    from pipelines.rollback import promote
+
+    promoted = promote(home_of(context), release, actor_name(actor)).to_dict()
+    console.show(promoted, as_json, lambda: f"r{promoted['number']} is the champion")
+
+
+def rollback_release(context: typer.Context, release: ReleaseRef, actor: Actor = "", as_json: AsJson = False) -> None:
+    """Make an earlier release the champion again.
+
+    Its model is rebuilt and the digest of its weights compared with the recorded one; nothing moves if they differ.
+    """
+    from pipelines.rollback import rollback
+
+    result = rollback(home_of(context), release, actor_name(actor))
+    rows = [
+        ("recorded digest", result.recorded),
+        ("digest found", result.found),
+        ("equal", "yes" if result.recorded == result.found else "no"),
+        ("seconds", f"{result.seconds:.1f}"),
+    ]
+    console.show(result, as_json, lambda: console.pairs(f"r{result.release.number} is the champion again", rows))
+
+
+def export_release(
+    context: typer.Context,
+    release: ReleaseRef,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New or empty folder to write into.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a release as an ordinary Hugging Face checkpoint.
+
+    Beside it lies a manifest of the facts that live outside the weights.
+    """
+    from pipelines.export import export
+
+    result = export(home_of(context), release, folder)
+    console.show(result, as_json, lambda: console.figures(f"Exported to {folder}", console.plain(result)))

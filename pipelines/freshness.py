@@ -1,0 +1,119 @@
+"""Freshness: is each changed fact answered rightly, from the memory in which it lives?
+
+A fact that lives in the weights is asked of the model by free generation, without any context. A fact that lives in
+the index is asked of the system, which resolves it and lets the model word it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from guards.stats import wilson
+from pipelines.route import RAG
+from registry.records import EditRequest
+from registry.text import holds_answer, starts_with_answer
+
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
+    from pipelines.answer import Answerer
+
+
+@dataclass(frozen=True)
+class FactAnswer:
+    """What was answered about one changed fact.
+
+    Attributes:
+        fact_id: the fact.
+        memory: the memory that was asked.
+        text: the answer.
+        right: whether it is the object or an alias of it.
+        agrees: whether the model's own words held the resolved object; None where nothing was resolved for it.
+    """
+
+    fact_id: str
+    memory: str
+    text: str
+    right: bool
+    agrees: bool | None
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """The answers about all changed facts, and the shares of right ones."""
+
+    answers: tuple[FactAnswer, ...]
+
+    @property
+    def share(self) -> float:
+        """Share of right answers; 0 when nothing was asked."""
+        return sum(answer.right for answer in self.answers) / len(self.answers) if self.answers else 0.0
+
+    @property
+    def reader_agreement(self) -> float | None:
+        """Share of resolved facts whose object stands in the model's own words; None when none was resolved."""
+        worded = [answer.agrees for answer in self.answers if answer.agrees is not None]
+        return sum(worded) / len(worded) if worded else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, share with its interval, and the same by memory."""
+        by_memory: dict[str, list[bool]] = {}
+        for answer in self.answers:
+            by_memory.setdefault(answer.memory, []).append(answer.right)
+        return {
+            **shares([answer.right for answer in self.answers]),
+            "reader_agreement": self.reader_agreement,
+            "by_memory": {name: shares(rights) for name, rights in sorted(by_memory.items())},
+        }
+
+
+def shares(rights: Sequence[bool]) -> dict[str, Any]:
+    """A share with its Wilson interval, as plain values."""
+    if not rights:
+        return {"right": 0, "n": 0, "share": None, "low": None, "high": None}
+    interval = wilson(sum(rights), len(rights))
+    return {
+        "right": sum(rights),
+        "n": len(rights),
+        "share": sum(rights) / len(rights),
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
+def ask_changed(
+    requests: Sequence[EditRequest],
+    memory: Mapping[str, str],
+    loaded: "LoadedModel | None",
+    answerer: "Answerer | None",
+    day: date,
+) -> Freshness:
+    """Ask about every fact of `requests`, each in the memory that `memory` names.
+
+    Args:
+        requests: the changed facts (ADD and UPDATE).
+        memory: name of the memory, by fact id.
+        loaded: the model in the state that is judged.
+        answerer: the system in the state that is judged; None for an empty one, which answers nothing.
+        day: the day for which the answers shall hold.
+    """
+    answers: dict[str, FactAnswer] = {}
+    indexed = [request for request in requests if memory[request.fact.id] == RAG]
+    written = [request for request in requests if memory[request.fact.id] != RAG]
+    if written and loaded is not None:
+        from editors.generate import generate
+
+        texts = generate(loaded.model, loaded.tokenizer, [request.prompt for request in written])
+        for request, said in zip(written, texts, strict=True):
+            right = starts_with_answer(said.text, request.answers)
+            name = memory[request.fact.id]
+            answers[request.fact.id] = FactAnswer(request.fact.id, name, said.text, right, None)
+    if indexed:
+        questions = [request.question or request.prompt for request in indexed]
+        replies = answerer.ask_many(questions, "offline", day) if answerer is not None else [None] * len(indexed)
+        for request, reply in zip(indexed, replies, strict=True):
+            text = reply.text if reply is not None and reply.known else ""
+            right = holds_answer(text, request.answers)
+            agrees = reply.agrees if reply is not None and reply.known else None
+            answers[request.fact.id] = FactAnswer(request.fact.id, RAG, text, right, agrees)
+    return Freshness(tuple(answers[request.fact.id] for request in requests if request.fact.id in answers))

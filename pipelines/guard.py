@@ -1,0 +1,241 @@
+"""Guard: judge the final model and the final index of a run.
+
+The batch is repaired first (`pipelines.repair`). What is left is judged on the final model with everything written and
+on the final index, by free generation, as one family of gates; what is undecided does not pass.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guards.base import Verdict
+from guards.family import judge_family
+from guards.fluency import FluencyCase
+from guards.freshness import Answered, ChangedGuard, RetrievalGuard
+from guards.observations import Observation
+from pipelines.freshness import Freshness, ask_changed, shares
+from pipelines.indexing import index_facts
+from pipelines.probing import MUST_STAY, Asker, edit_questions, sure, untouched_questions
+from pipelines.record import new_events
+from pipelines.repair import Bench, Repaired
+from pipelines.route import RAG
+from pipelines.samples import Samples
+from pipelines.workplace import Workplace
+from pipelines.write import Written
+from registry.artifacts import store
+from registry.events import view
+from registry.progress import track
+from registry.records import EditRequest, KnownFact, RiskTier
+from registry.text import holds_answer
+
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
+    from pipelines.answer import Answerer
+    from pipelines.steps import Routed
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The final state of a run, judged.
+
+    Attributes:
+        written: what stays in the weights, and why other facts do not.
+        verdicts: one per gate.
+        before: answers about the changed facts before the run.
+        after: the same in the final state.
+        locality: untouched facts still answered rightly: right, n, share, low, high.
+        samples: questions with the answers before and after.
+        index: digest of the final retrieval index.
+        weights_digest: digest of the final weights.
+    """
+
+    written: Written
+    verdicts: tuple[Verdict, ...]
+    before: Freshness
+    after: Freshness
+    locality: Mapping[str, Any]
+    samples: tuple[Mapping[str, Any], ...]
+    index: str
+    weights_digest: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed; what is undecided does not pass."""
+        return all(verdict.decision == "pass" for verdict in self.verdicts)
+
+
+def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
+    """Repair the batch and judge what is left of it.
+
+    Args:
+        place: where the run happens.
+        routed: the requests, and what the model believed about them.
+        written: what the editors made of them.
+    """
+    bench = _bench(place, routed) if written.delta is not None else None
+    repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    written = repaired.written
+    known = known_after(place, routed.requests, written)
+    index = _index(place, known)
+    changed = [item for item in routed.requests if item.operation in ("ADD", "UPDATE")]
+    asked = [] if place.parent is None else changed
+    settings = place.settings
+    samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, settings.policy.probes.seed)
+    loaded = place.loaded if asked or bench is not None or place.parent is None else None
+    with track("ask before"):
+        system = _answerer(place, place.known, place.parent_index, loaded) if place.parent_index else None
+        before = ask_changed(asked, written.memory, loaded, system, place.today)
+        samples_before = samples.asked(system, place.today)
+        texts_before = _read(place, loaded) if bench is not None else ()
+    with _on(written, loaded), track("ask after"):
+        system = _answerer(place, known, index, loaded)
+        after = ask_changed(asked, written.memory, loaded, system, place.today)
+        samples_after = samples.asked(system, place.today)
+        fluency = FluencyCase(texts_before, _read(place, loaded)) if bench is not None else None
+        weights = _weights_digest(place, written, loaded)
+    verdicts = [
+        *_weight_gates(place, routed, repaired, fluency),
+        *_system_gates(place, asked, after, known, index),
+    ]
+    return Judged(
+        written,
+        tuple(verdicts),
+        before,
+        after,
+        locality(repaired.final),
+        samples.compared(samples_before, samples_after, written.memory),
+        index.name,
+        weights,
+    )
+
+
+def known_after(place: Workplace, requests: Sequence[EditRequest], written: Written) -> list[KnownFact]:
+    """What will be known when the run is published."""
+    return view([*place.events, *new_events(place, requests, written)])
+
+
+def locality(seen: Sequence[Observation]) -> dict[str, Any]:
+    """Untouched facts that were right in both phrasings before and still are: right, n, share and interval."""
+    kept: dict[str, bool] = {}
+    for item in seen:
+        if item.kind in MUST_STAY:
+            kept[item.fact_id] = kept.get(item.fact_id, True) and item.after
+    return shares(list(kept.values()))
+
+
+def _bench(place: Workplace, routed: "Routed") -> Bench:
+    """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
+    settings, probes = place.settings, place.settings.policy.probes
+    written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
+    asker = Asker(place.loaded)
+    count = probes.untouched_quick if routed.quick else probes.untouched
+    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count)
+    with track("ask what must not move"):
+        asker.remember(question.prompt for question in drawn)
+    tier = strictest(item.risk_tier for item in written)
+
+    def gate(seen: Sequence[Observation]) -> str | None:
+        policy = replace(
+            settings.policy.gates, gates=tuple(kind for kind in settings.policy.gates.gates if kind in MUST_STAY)
+        )
+        family = judge_family(seen, policy, tier)
+        blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
+        return blocked[0].explanation if blocked else None
+
+    return Bench(asker, edit_questions(written), sure(drawn, asker.before), gate, probes.rounds)
+
+
+def strictest(tiers: Iterable[RiskTier]) -> RiskTier:
+    """The strictest of the tiers of a batch, by which the whole of it is judged."""
+    order: tuple[RiskTier, ...] = ("low", "medium", "high")
+    return max(tiers, key=order.index, default="low")
+
+
+def _weight_gates(
+    place: Workplace, routed: "Routed", repaired: Repaired, fluency: FluencyCase | None
+) -> tuple[Verdict, ...]:
+    """The gates on the edited weights; none where nothing is left in them."""
+    if repaired.written.delta is None:
+        return ()
+    held = set(repaired.written.delta.fact_ids)
+    tier = strictest(item.risk_tier for item in routed.requests if item.fact.id in held)
+    return judge_family(repaired.final, place.settings.policy.gates, tier, fluency=fluency).verdicts
+
+
+def _system_gates(
+    place: Workplace, asked: Sequence[EditRequest], after: Freshness, known: Sequence[KnownFact], index: Path
+) -> Iterator[Verdict]:
+    """The gates on what the whole system answers: what changed, and a sample of what is known."""
+    policy = place.settings.policy.system
+    if asked:
+        questions = {item.fact.id: item.question or item.prompt for item in asked}
+        yield ChangedGuard(policy.changed).judge(
+            [Answered(questions[one.fact_id], one.right, one.text) for one in after.answers]
+        )
+    today = [item for item in known if item.fact.holds_on(place.today)]
+    sample = Samples.drawn((), {}, today, place.settings.catalogue, place.settings.policy.probes.seed, policy.sample)
+    replies = sample.asked(_answerer(place, known, index, None), place.today)
+    yield RetrievalGuard(policy.retrieval).judge(
+        [
+            Answered(
+                item.question,
+                bool(reply and reply.known and holds_answer(reply.text, item.answers)),
+                reply.text if reply else "",
+            )
+            for item, reply in zip(sample.requests, replies, strict=True)
+        ]
+    )
+
+
+def _index(place: Workplace, known: Sequence[KnownFact]) -> Path:
+    """The stored retrieval index of the final state."""
+    with track(f"index {len(known)} facts"):
+        artifact = store(
+            place.home.snapshots,
+            lambda folder: _write_index(place, known, folder),
+        )
+    return artifact.path
+
+
+def _write_index(place: Workplace, known: Sequence[KnownFact], folder: Path) -> None:
+    """Write the index into an empty folder; vectors of sentences that the parent has are taken over."""
+    index_facts(place.home, place.settings.catalogue, known, folder, previous=place.parent_index)
+
+
+def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded: "LoadedModel | None") -> "Answerer":
+    """The system in one state."""
+    from pipelines.answer import Answerer
+
+    policy = place.settings.policy.answer
+    return Answerer(place.settings.catalogue, known, index, loaded, policy, home=place.home)
+
+
+def _read(place: Workplace, loaded: "LoadedModel | None") -> tuple[tuple[float, int], ...]:
+    """Likelihood of the running text."""
+    from editors.generate import token_nll
+
+    assert loaded is not None, "a batch on the bench has its model"
+    return tuple(token_nll(loaded.model, loaded.tokenizer, place.settings.running_text))
+
+
+@contextmanager
+def _on(written: Written, loaded: "LoadedModel | None") -> Iterator[None]:
+    """The final weights, inside the block."""
+    if written.delta is None or loaded is None:
+        yield
+        return
+    with written.delta.applied(loaded.model):
+        yield
+
+
+def _weights_digest(place: Workplace, written: Written, loaded: "LoadedModel | None") -> str:
+    """Digest of the weights as they are now."""
+    from editors.load import weights_digest
+
+    if written.delta is not None and loaded is not None:
+        return weights_digest(loaded.model)
+    if place.parent is None:
+        return place.base_digest
+    return place.parent.weights_digest if place.deltas == place.parent.deltas else place.loaded.digest

@@ -1,0 +1,136 @@
+"""Is everything as it was recorded? Re-digests all that a home holds and compares it with the ledger.
+
+What is checked, in this order: the log itself; the tables against the log; the artefacts of every release; the base
+models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) as the last release saw them.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipelines.inventory import cache_problems, model_problems
+from pipelines.recovery import aliased, published_entry
+from pipelines.tracking import LEAF_TAG, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
+from registry.artifacts import MANIFEST, compare, verify
+from registry.consistency import table_problems
+from registry.digests import digest_file, folder_manifest
+from registry.errors import DmmGovError
+from registry.facts import FactStore, read_snapshot
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.progress import track
+from registry.releases import ReleaseStore
+
+Check = Callable[[Home, Ledger], Iterator[str]]
+
+
+def verify_home(home: Home, ledger: Ledger | None = None) -> list[str]:
+    """Every difference between what `home` holds and what was recorded.
+
+    Args:
+        home: which home.
+        ledger: its ledger where it is open already.
+
+    Returns:
+        One line per problem, naming the entry, row or file; none if all is well.
+
+    Raises:
+        IntegrityError: the ledger's database cannot be read at all.
+    """
+    if ledger is None:
+        with Ledger.open(home) as opened:
+            return verify_home(home, opened)
+    problems: list[str] = []
+    with track("verify", total=len(CHECKS)) as advance:
+        for check in CHECKS:
+            try:
+                problems += check(home, ledger)
+            except (DmmGovError, ValueError, KeyError, TypeError, OSError) as error:
+                # What is read here may have been tampered with in any way; a check that cannot end has found something.
+                problems.append(f"{check.__name__.strip('_')} cannot be checked: {type(error).__name__}: {error}")
+            advance(1)
+    return list(dict.fromkeys(problems))
+
+
+def _log(home: Home, ledger: Ledger) -> Iterator[str]:
+    """The Merkle log."""
+    yield from ledger.verify()
+
+
+def _tables(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Releases, facts, feeds, versions and aliases against the log."""
+    yield from table_problems(ledger)
+
+
+def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Deltas and snapshots of every release."""
+    named: dict[Path, int] = {}
+    releases = ReleaseStore(ledger)
+    for release in releases.all():
+        for digest in release.deltas:
+            named.setdefault(home.deltas / digest, release.number)
+        for digest in (release.facts_snapshot, release.index_snapshot):
+            named.setdefault(home.snapshots / digest, release.number)
+    for path, number in named.items():
+        for problem in verify(path):
+            yield f"release {number}: {problem}"
+    for release in releases.all():
+        snapshot = home.snapshots / release.facts_snapshot
+        events = FactStore(ledger).events(releases.lineage(release.number))
+        if not verify(snapshot) and read_snapshot(snapshot) != events:
+            yield f"release {release.number}: {snapshot} does not hold the facts of its lineage"
+
+
+def _models(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Files of the models that releases were built on, and of those that helped."""
+    yield from model_problems(home, ledger)
+
+
+def _versions(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Artefacts of MLflow's versions."""
+    for entry in ledger.entries("registered"):
+        folder = versions_folder(home) / entry.payload["digest"]
+        recorded = entry.payload["files"]
+        if not folder.is_dir():
+            yield f"release {entry.payload['release']}: {folder} is missing"
+            continue
+        found = as_recorded(folder, recorded, folder_manifest(folder, lambda name: name != MANIFEST))
+        for problem in compare(folder, recorded, found):
+            yield f"release {entry.payload['release']} in MLflow (entry {entry.seq}): {problem}"
+        listed = folder / MANIFEST
+        if not listed.is_file() or digest_file(listed) != folder.name:
+            yield f"{listed}: it differs from entry {entry.seq}"
+
+
+def _mlflow(home: Home, ledger: Ledger) -> Iterator[str]:
+    """MLflow's own database against the ledger."""
+    releases = ReleaseStore(ledger)
+    every = [release for release in releases.all() if release.mlflow_version]
+    if not every:
+        return
+    with mlflow_client(home) as client:
+        there = {
+            (one.name, str(one.version)): one
+            for name in {model_name(release.model) for release in every}
+            for one in client.search_model_versions(f"name='{name}'")
+        }
+        for release in every:
+            one = there.get((model_name(release.model), release.mlflow_version))
+            if one is None:
+                yield f"release {release.number}: MLflow has no version {release.mlflow_version} of it"
+            elif one.tags.get(LEAF_TAG) != published_entry(ledger, release.number).leaf:
+                yield f"release {release.number}: version {release.mlflow_version} in MLflow belongs to another release"
+        goal = {(model_name(one.model), alias): one.mlflow_version for alias, one in aliased(releases).items()}
+        found = {key: number for key, number in aliases_in(client).items() if key[1] in ("challenger", "champion")}
+        for name, alias in sorted(goal.keys() | found.keys()):
+            if goal.get((name, alias)) != found.get((name, alias)):
+                wanted, got = goal.get((name, alias)), found.get((name, alias))
+                yield f"alias {alias} of {name}: MLflow has version {got}, recorded is {wanted}"
+
+
+def _caches(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Files that no release holds."""
+    yield from cache_problems(home, ledger)
+
+
+CHECKS: tuple[Check, ...] = (_log, _tables, _artifacts, _models, _versions, _mlflow, _caches)
+"""Every check in order."""

@@ -1,0 +1,124 @@
+"""Files that are no artefacts of a release and still matter: base models, and caches such as beliefs and moments.
+
+Their digests are noted in the log when a release is published, so that a change of any of them is found later.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.artifacts import compare
+from registry.digests import digest_file, folder_manifest
+from registry.home import Home
+from registry.ledger import Ledger, Transaction
+
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".gguf", ".bin")
+"""Of files of a model that decide what it answers."""
+CACHE_SUFFIXES = (".json", ".parquet", ".safetensors")
+SOURCE_FILE = "SOURCE.json"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The files of one model.
+
+    Attributes:
+        model: name or path by which it was asked for.
+        base_digest: digest of its weights; empty for a model that only helps (an embedder).
+        files: digest of each file, by its path relative to the model's folder (or its own name).
+    """
+
+    model: str
+    base_digest: str
+    files: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def model_place(home: Home, model: str) -> Path | None:
+    """The folder or file of a model on this machine, without fetching anything; None where it lies elsewhere."""
+    from pipelines.models import models_folder
+
+    pulled = models_folder(home) / model
+    if pulled.is_dir():
+        return pulled
+    given = Path(model).expanduser()
+    return given if given.exists() else None
+
+
+def files_of(place: Path) -> dict[str, str]:
+    """Digest of every file of a model that counts."""
+    if place.is_file():
+        return {place.name: digest_file(place)}
+    return folder_manifest(place, lambda name: name.endswith(MODEL_SUFFIXES))
+
+
+def model_inventory(home: Home, ledger: Ledger, model: str, base_digest: str) -> Sequence[Inventory]:
+    """Inventories that the log does not hold yet, of the base model and of the sentence encoder."""
+    from pipelines.indexing import ENCODER
+
+    known = {(entry.payload["model"], entry.payload["base_digest"]) for entry in ledger.entries("model")}
+    found = []
+    for name, digest in {model: base_digest, ENCODER: ""}.items():
+        place = model_place(home, name)
+        if place is not None and (name, digest) not in known:
+            found.append(Inventory(name, digest, files_of(place)))
+    return found
+
+
+def model_problems(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Files of models that differ from the log, or from the record beside them where the log has none."""
+    recorded = {entry.payload["model"]: entry for entry in ledger.entries("model")}
+    for name, entry in recorded.items():
+        place = model_place(home, name)
+        if place is None:
+            yield f"model {name} (entry {entry.seq}): it is not on this machine"
+            continue
+        folder = place if place.is_dir() else place.parent
+        for problem in compare(folder, entry.payload["files"], files_of(place)):
+            yield f"model {name} (entry {entry.seq}): {problem}"
+    for source in sorted(home.models.glob(f"*/{SOURCE_FILE}")):
+        if source.parent.name not in recorded:
+            listed = json.loads(source.read_bytes())["files"]
+            found = {name: digest for name, digest in files_of(source.parent).items() if name in listed}
+            for problem in compare(source.parent, {name: listed[name] for name in found}, found):
+                yield f"model {source.parent.name}: {problem}"
+
+
+def caches(home: Home) -> dict[str, str]:
+    """Digest of every file of a cache below the home folder, by its path relative to it."""
+    found = {}
+    for root in (home.beliefs, home.moments):
+        if root.is_dir():
+            manifest = folder_manifest(root, lambda name: name.endswith(CACHE_SUFFIXES))
+            found.update({f"{root.name}/{name}": digest for name, digest in manifest.items()})
+    return found
+
+
+def record_caches(home: Home, ledger: Ledger, txn: Transaction, actor: str, at: Any) -> None:
+    """Note the caches in the log, inside a transaction, where they differ from what it says."""
+    now, before = caches(home), {name: digest for name, (_, digest) in recorded_caches(ledger).items()}
+    changed = {name: digest for name, digest in now.items() if before.get(name) != digest}
+    if changed:
+        ledger.append(txn, "caches", {"files": changed}, actor, at)
+
+
+def recorded_caches(ledger: Ledger) -> dict[str, tuple[int, str]]:
+    """The last entry about each file of a cache, and the digest in it."""
+    return {
+        name: (entry.seq, digest)
+        for entry in ledger.entries("caches")
+        for name, digest in entry.payload["files"].items()
+    }
+
+
+def cache_problems(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Files of caches that differ from the log; one that was removed is made again when it is needed."""
+    now = caches(home)
+    for name, (seq, digest) in recorded_caches(ledger).items():
+        if name in now and now[name] != digest:
+            yield f"{home.root / name}: its digest is {now[name]}, recorded in entry {seq} is {digest}"

@@ -1,0 +1,101 @@
+"""START HERE: the loop, one line per step.
+
+    feed -> admit -> route -> write -> guard -> publish        (monitor, rollback and audit look at what was published)
+
+`govern` is the Prefect flow; `run_update` runs it in this process. Every step is a plain function in a module of its
+name; `pipelines.steps` binds them to the workplace of the run. Rules of order:
+
+1. Nothing is recorded before `publish`; a run that dies earlier leaves nothing but artefacts that nothing refers to.
+2. `guard` judges the final model and the final index, never an intermediate state.
+3. A release whose gates do not pass is recorded as blocked, with the rows' outcomes, and is not published.
+"""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from pipelines import steps
+from pipelines.outcome import UpdateResult
+from pipelines.workplace import Workplace
+from registry.home import Home
+
+_step = {"cache_policy": NO_CACHE, "persist_result": False}
+read, admit = task(steps.read, **_step), task(steps.admit, **_step)
+route, write = task(steps.route, **_step), task(steps.write, **_step)
+guard, publish = task(steps.guard, **_step), task(steps.publish, **_step)
+
+
+@flow(name="update", flow_run_name="update {feed}", validate_parameters=False, persist_result=False)
+def govern(
+    feed: str,
+    home: str,
+    model: str = "smollm2",
+    quick: bool = False,
+    actor: str = "schedule",
+    only: list[str] | None = None,
+    at: str | None = None,
+) -> dict[str, Any]:
+    """Take one feed through the loop.
+
+    Args:
+        feed: path of the feed.
+        home: the home folder.
+        model: short name, folder, hub id or GGUF file of the base model; a home keeps to the one that it began with.
+        quick: write at most three facts into the weights.
+        actor: who runs it.
+        only: names of the editors that may be used; None allows all.
+        at: the run's time (ISO 8601); None is now.
+
+    Returns:
+        `UpdateResult.to_dict()`: what came in, what became of it, and the release, if one was published.
+
+    Raises:
+        FeedError: the feed cannot be read as a whole.
+        BusyError: another run holds the home's lock.
+    """
+    when = datetime.fromisoformat(at) if at else datetime.now(UTC)
+    with Workplace.opened(Home.at(Path(home)), model, actor, when) as place:
+        incoming = read(place, Path(feed))
+        if (done := place.done(incoming.digest)) is not None:
+            return UpdateResult.nothing_new(incoming, done, place).to_dict()
+        admission = admit(place, incoming)
+        routed = route(place, admission, quick, only)
+        written = write(place, routed)
+        judged = guard(place, routed, written)
+        return publish(place, incoming, admission, routed, judged).to_dict()
+
+
+def run_update(
+    home: Home,
+    feed: Path,
+    model: str = "smollm2",
+    *,
+    quick: bool = False,
+    actor: str | None = None,
+    only: tuple[str, ...] | None = None,
+    at: datetime | None = None,
+) -> UpdateResult:
+    """Run the loop on one feed in this process, with a temporary Prefect server that ends with it.
+
+    Raises:
+        DmmGovError: as `govern`.
+    """
+    from pipelines.feed import read_feed
+    from pipelines.server import in_process
+
+    read_feed(feed)  # a feed that cannot be read is refused before anything is started
+    with in_process(home):
+        result = govern(
+            str(feed),
+            str(home.root),
+            model,
+            quick,
+            actor or getpass.getuser(),
+            list(only) if only is not None else None,
+            at.isoformat() if at else None,
+        )
+    return UpdateResult.from_dict(result)

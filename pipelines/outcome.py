@@ -1,0 +1,132 @@
+"""What one run of the loop came to, as plain values that a person, a script and the ledger can read."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from pipelines.feed import Feed
+    from pipelines.workplace import Workplace
+    from registry.feeds import FeedRun
+
+Status = Literal["published", "blocked", "nothing_new", "nothing_accepted"]
+"""How a run ended.
+
+published: a release was published and is the champion.
+blocked: a gate did not pass; nothing was published.
+nothing_new: this very feed is part of the champion already.
+nothing_accepted: no row of the feed changes what is known.
+"""
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What became of one row.
+
+    Attributes:
+        row: its number in the feed, from 1.
+        decision: ADD, UPDATE, DELETE, NOOP, refused or quarantined.
+        subject: as in the row.
+        relation: as in the row.
+        object: as in the row.
+        reasons: why, in words.
+        rules: the rules behind the reasons, in the same order.
+        memory: where the fact lives; empty where it was not accepted.
+        why_there: the route's reason.
+        fact_id: id of the fact; empty where there is none.
+    """
+
+    row: int
+    decision: str
+    subject: str
+    relation: str
+    object: str
+    reasons: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    memory: str = ""
+    why_there: str = ""
+    fact_id: str = ""
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What one run came to.
+
+    Attributes:
+        status: see `Status`.
+        feed: name of the feed.
+        feed_digest: digest of its bytes.
+        release: number of the release that holds it; None where there is none.
+        decisions: number of rows by decision.
+        memories: number of accepted facts by memory.
+        rows: every row.
+        freshness_before: share of changed facts answered rightly before, with interval.
+        freshness_after: the same afterwards.
+        locality: share of untouched facts still answered rightly, with interval.
+        gates: the verdicts, as plain values.
+        samples: questions with the answers before and after.
+        moved: facts that were routed to the weights and live in the index, with the reason.
+        seconds: wall seconds by step.
+        peak_rss_mb: largest memory of the process so far.
+        notes: anything else worth saying, in words.
+    """
+
+    status: Status
+    feed: str
+    feed_digest: str
+    release: int | None = None
+    decisions: Mapping[str, int] = field(default_factory=dict)
+    memories: Mapping[str, int] = field(default_factory=dict)
+    rows: tuple[RowResult, ...] = ()
+    freshness_before: Mapping[str, Any] = field(default_factory=dict)
+    freshness_after: Mapping[str, Any] = field(default_factory=dict)
+    locality: Mapping[str, Any] = field(default_factory=dict)
+    gates: tuple[Mapping[str, Any], ...] = ()
+    samples: tuple[Mapping[str, Any], ...] = ()
+    moved: tuple[Mapping[str, str], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_rss_mb: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a gate forbade the release."""
+        return self.status == "blocked"
+
+    @classmethod
+    def nothing_new(cls, feed: "Feed", run: "FeedRun", place: "Workplace") -> Self:
+        """The result of a feed that the champion holds already."""
+        return cls(
+            "nothing_new",
+            feed.name,
+            feed.digest,
+            run.release,
+            notes=(f"this feed was processed already, it is part of release {run.release}", *place.repaired),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a result from `to_dict`'s form."""
+        rows = tuple(
+            RowResult(**{**row, "reasons": tuple(row["reasons"]), "rules": tuple(row["rules"])})
+            for row in values["rows"]
+        )
+        lists = {name: tuple(values[name]) for name in ("gates", "samples", "moved", "notes")}
+        return cls(**{**values, **lists, "rows": rows})
+
+
+def count_memories(rows: tuple[RowResult, ...]) -> dict[str, int]:
+    """Number of accepted facts by memory."""
+    return dict(Counter(row.memory for row in rows if row.memory))
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB (Linux counts in KiB)."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

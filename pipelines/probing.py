@@ -1,0 +1,162 @@
+"""Probing: what a model answers around an edit, before and after, by free generation with a natural stop."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from guards.observations import Observation, ObservationKind
+from pipelines.route import RAG
+from registry.catalogue import Catalogue
+from registry.records import EditRequest, KnownFact
+from registry.text import starts_with_answer
+
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
+
+
+MUST_STAY: tuple[ObservationKind, ...] = ("neighbourhood", "same_subject", "drawdown")
+"""Kinds of observation that show what must not move."""
+
+
+@dataclass(frozen=True)
+class ProbePolicy:
+    """How much is asked.
+
+    Attributes:
+        untouched: known facts that are drawn to see whether they stay right.
+        untouched_quick: the same in a quick run.
+        same_relation: share of them that is drawn from the relations which are edited.
+        seed: of the draw.
+        rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
+    """
+
+    untouched: int = 240
+    untouched_quick: int = 60
+    same_relation: float = 0.6
+    seed: int = 20260101
+    rounds: int = 12
+
+
+@dataclass
+class Asker:
+    """Asks one model, and remembers what it said in the state in which it was first asked.
+
+    Attributes:
+        loaded: the model.
+        before: what it said, by prompt.
+    """
+
+    loaded: "LoadedModel"
+    before: dict[str, str] = field(default_factory=dict)
+
+    def now(self, prompts: Iterable[str]) -> dict[str, str]:
+        """What the model says now, by prompt."""
+        from editors.generate import generate
+
+        unique = list(dict.fromkeys(prompts))
+        said = generate(self.loaded.model, self.loaded.tokenizer, unique) if unique else []
+        return {prompt: answer.text for prompt, answer in zip(unique, said, strict=True)}
+
+    def remember(self, prompts: Iterable[str]) -> None:
+        """Ask those of the prompts that were not asked yet, as the state from before."""
+        self.before.update(self.now(prompt for prompt in dict.fromkeys(prompts) if prompt not in self.before))
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt, the answers that are right, and what it shows.
+
+    Attributes:
+        kind: what an answer is evidence of.
+        fact_id: the fact that it is about.
+        prompt: the text to go on from.
+        answers: any of them is right.
+    """
+
+    kind: ObservationKind
+    fact_id: str
+    prompt: str
+    answers: tuple[str, ...]
+
+    def seen(self, before: str, after: str) -> Observation:
+        """The observation that the two answers make."""
+        return Observation(
+            self.kind,
+            self.fact_id,
+            self.prompt,
+            starts_with_answer(before, self.answers),
+            starts_with_answer(after, self.answers),
+            before,
+            after,
+        )
+
+
+def edit_questions(requests: Sequence[EditRequest]) -> list[Question]:
+    """The questions that show whether each fact was written: prompts used in fitting, and phrasings held out of it."""
+    own = [
+        Question("efficacy", item.fact.id, prompt, item.answers)
+        for item in requests
+        for prompt in (item.prompt, *item.paraphrases)
+    ]
+    others = [
+        Question("generalisation", item.fact.id, prompt, item.answers) for item in requests for prompt in item.held_out
+    ]
+    return own + others
+
+
+def untouched_questions(
+    known: Sequence[KnownFact],
+    requests: Sequence[EditRequest],
+    written: Sequence[EditRequest],
+    catalogue: Catalogue,
+    policy: ProbePolicy,
+    count: int,
+) -> list[Question]:
+    """Two phrasings of each of `count` known facts that no request touches, drawn by seed.
+
+    Args:
+        known: the facts that hold.
+        requests: everything that the run changes.
+        written: those of them that go into the weights.
+        catalogue: the relations.
+        policy: how the draw is made.
+        count: how many facts are drawn.
+
+    Facts that earlier runs wrote into the weights are all asked. Then come facts of the edited relations, up to their
+    share, because an edit reaches its neighbours first. A relation with several right answers is left out: its answer
+    may change from one right object to another.
+    """
+    touched = {(item.fact.subject, item.fact.relation) for item in requests}
+    edited = {item.fact.relation for item in written}
+    candidates = [
+        item.fact
+        for item in known
+        if (item.fact.subject, item.fact.relation) not in touched
+        and item.fact.relation in catalogue.relations
+        and catalogue.relations[item.fact.relation].cardinality == "one"
+    ]
+    random.Random(policy.seed).shuffle(candidates)
+    living = {item.fact.id for item in known if item.memory != RAG}
+    earlier = [fact for fact in candidates if fact.id in living]
+    candidates = [fact for fact in candidates if fact.id not in living]
+    near = [fact for fact in candidates if fact.relation in edited][: round(count * policy.same_relation)]
+    near_ids = {fact.id for fact in near}
+    far = [fact for fact in candidates if fact.id not in near_ids and fact.relation not in edited]
+    chosen = earlier + (near + far)[:count]
+    subjects = {item.fact.subject for item in written}
+    questions = []
+    for fact in chosen:
+        request = catalogue.request(fact, "ADD")
+        kind: ObservationKind = "same_subject" if fact.subject in subjects else "drawdown"
+        if fact.relation in edited:
+            kind = "neighbourhood"
+        for prompt in (request.prompt, *request.paraphrases[:1]):
+            questions.append(Question(kind, fact.id, prompt, request.answers))
+    return questions
+
+
+def sure(questions: Sequence[Question], before: dict[str, str]) -> list[Question]:
+    """Those questions whose fact was answered rightly in every phrasing: what must not move."""
+    wrong = {item.fact_id for item in questions if not starts_with_answer(before[item.prompt], item.answers)}
+    return [item for item in questions if item.fact_id not in wrong]

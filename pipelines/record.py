@@ -1,0 +1,116 @@
+"""Record: turn what a run came to into a release draft, ledger entries and fact events, and hand them to `publish`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from pipelines.outcome import UpdateResult
+from pipelines.publish import FeedRecord, ReleaseDraft
+from pipelines.publish import publish as commit
+from pipelines.workplace import Workplace
+from registry.artifacts import store
+from registry.facts import FactEvent
+from registry.records import EditRequest, KnownFact, Release
+
+if TYPE_CHECKING:
+    from pipelines.admit import Admission
+    from pipelines.guard import Judged
+    from pipelines.steps import Routed
+    from pipelines.write import Written
+
+ROW_KINDS = {"refused": "refused", "quarantined": "quarantined", "NOOP": "noop"}
+"""Ledger kind by decision; every other decision is "admitted"."""
+
+
+def publish_release(
+    place: Workplace, admission: "Admission", routed: "Routed", judged: "Judged", outcome: UpdateResult
+) -> Release:
+    """Store the delta and publish the release that holds everything the run accepted."""
+    parent = place.parent
+    deltas = place.deltas
+    if judged.written.delta is not None:
+        deltas = (*deltas, store(place.home.deltas, judged.written.delta.save).digest)
+    draft = ReleaseDraft(
+        parent=parent.number if parent else None,
+        model=parent.model if parent else place.model,
+        base_digest=place.base_digest,
+        deltas=deltas,
+        weights_digest=judged.weights_digest,
+        events=tuple(new_events(place, routed.requests, judged.written)),
+        index=judged.index,
+        gates=outcome.gates,
+        summary=summary_of(place, outcome),
+        feed=_feed(admission, outcome),
+        actor=place.actor,
+        entries=tuple(_entries(outcome)),
+    )
+    return commit(place.home, place.ledger, draft, place.at)
+
+
+def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult) -> None:
+    """Keep the rows and their outcomes of a run that publishes nothing."""
+    feed = _feed(admission, outcome)
+    with place.ledger.transaction() as txn:
+        number = place.parent.number if place.parent and outcome.status == "nothing_accepted" else None
+        place.feeds.record(txn, feed.digest, feed.name, number, outcome.status, list(feed.rows), place.at)
+        for kind, payload in _entries(outcome):
+            place.ledger.append(txn, kind, payload, place.actor, place.at)
+        place.ledger.append(
+            txn, outcome.status, {"feed": feed.digest, "gates": list(outcome.gates)}, place.actor, place.at
+        )
+
+
+def new_events(place: Workplace, requests: Sequence[EditRequest], written: "Written") -> Iterator[FactEvent]:
+    """The fact events of a run: what it asserts, and what that ends.
+
+    A fact ends on the day from which its successor holds (the day of the run where the successor does not say); what a
+    DELETE ends, it ends on the day that it names.
+    """
+    known: Mapping[str, KnownFact] = {item.fact.id: item for item in place.known}
+    for request in requests:
+        fact = request.fact
+        memory = written.memory.get(fact.id, "rag")
+        end = fact.valid_to or fact.valid_from or place.today if request.operation == "DELETE" else fact.valid_from
+        for old in request.replaces:
+            if old in known:
+                reason = f"ended by {request.operation} from {fact.source}"
+                yield _event(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
+        if request.operation != "DELETE":
+            asserted = replace(fact, recorded_at=place.at)
+            yield _event(place, "assert", asserted, None, memory, written.moved.get(fact.id, ""))
+
+
+def _event(place: Workplace, kind: Any, fact: Any, end: date | None, memory: str, reason: str) -> FactEvent:
+    """One fact event of this run; its place in the log and its release are given when it is committed."""
+    return FactEvent(0, kind, fact, end, place.at, memory, 0, reason)
+
+
+def summary_of(place: Workplace, outcome: UpdateResult) -> dict[str, Any]:
+    """What a release remembers of the run that made it; the rows lie with the feed."""
+    values = outcome.to_dict()
+    for name in ("rows", "gates", "release"):
+        del values[name]
+    return {**values, "seconds": dict(place.seconds), "rules": place.settings.digest}
+
+
+def _feed(admission: "Admission", outcome: UpdateResult) -> FeedRecord:
+    """The feed with its rows: raw text, decision, reasons."""
+    by_row = {row.row: row for row in admission.rows}
+    rows = tuple({**asdict(row), "raw": by_row[row.row].raw} for row in outcome.rows)
+    return FeedRecord(admission.digest, admission.feed, rows)
+
+
+def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Ledger entries of a run: one per row, one per fact written or moved, one per gate."""
+    for row in outcome.rows:
+        kind = ROW_KINDS.get(row.decision, "admitted")
+        yield (
+            kind,
+            {"row": row.row, "decision": row.decision, "fact": row.fact_id, "reasons": list(row.reasons)},
+        )
+        if row.memory:
+            yield "routed", {"fact": row.fact_id, "memory": row.memory, "why": row.why_there}
+    for verdict in outcome.gates:
+        passed = verdict["decision"] == "pass"
+        yield ("gate_passed" if passed else "gate_failed", {"gate": verdict["guard"], "why": verdict["explanation"]})

@@ -1,0 +1,114 @@
+"""Repair: take facts out of the weights until what is left is answered by the model, and nothing else has moved.
+
+1. *settle*: a fact that the model does not answer by itself, in its own prompt and in every phrasing held out of
+   fitting, is taken out.
+2. *repair*: while a gate on what must not move is broken, the fact that costs it most is taken out as well. A fact's
+   cost is the number of broken answers that come back when it alone is left out.
+
+What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guards.observations import Observation
+from pipelines.probing import Asker, Question
+from pipelines.write import Written, moved_to_index
+from registry.progress import track
+from registry.text import starts_with_answer
+
+Gate = Callable[[Sequence[Observation]], str | None]
+"""Says in words which gate the observations break; None when they break none."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The batch after repair.
+
+    Attributes:
+        written: what stays in the weights, and why the rest does not.
+        fitted: observations right after the fit, before anything was taken out.
+        final: observations of what is left.
+    """
+
+    written: Written
+    fitted: tuple[Observation, ...]
+    final: tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One batch on the bench: the model, its questions, and the gate that it must pass.
+
+    Attributes:
+        asker: asks the model; remembers what it said before.
+        edits: questions about the facts of the batch.
+        untouched: questions about facts that must not move, all answered rightly before.
+        gate: judges what must not move.
+        rounds: how often facts may be taken out before everything is.
+    """
+
+    asker: Asker
+    edits: Sequence[Question]
+    untouched: Sequence[Question]
+    gate: Gate
+    rounds: int
+
+    def repair(self, written: Written) -> Repaired:
+        """Settle and repair until the gate passes or nothing is left in the weights."""
+        fitted = self.observe(written, (*self.edits, *self.untouched))
+        final = fitted
+        with track("settle and repair", total=self.rounds) as advance:
+            for _ in range(self.rounds):
+                reasons = unanswered(final) or self._costliest(written, final)
+                if not reasons:
+                    return Repaired(written, fitted, final)
+                written = moved_to_index(written, reasons)
+                if written.delta is None:
+                    return Repaired(written, fitted, ())
+                held = set(written.delta.fact_ids)
+                kept = [question for question in self.edits if question.fact_id in held]
+                final = self.observe(written, (*kept, *self.untouched))
+                advance(1)
+        rest = f"the batch still broke a gate after {self.rounds} rounds of repair"
+        assert written.delta is not None, "an empty delta returns from the loop"
+        return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, rest)), fitted, ())
+
+    def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:
+        """Ask the edited model; the state before is asked once and remembered."""
+        prompts = [question.prompt for question in questions]
+        self.asker.remember(prompts)
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        with written.delta.applied(self.asker.loaded.model):
+            after = self.asker.now(prompts)
+        return tuple(item.seen(self.asker.before[item.prompt], after[item.prompt]) for item in questions)
+
+    def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
+        """The fact whose absence brings back most of the broken answers, with the reason; empty if the gate passes."""
+        broken_gate = self.gate([item for item in seen if item.kind not in ("efficacy", "generalisation")])
+        if broken_gate is None:
+            return {}
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        moved = {item.prompt for item in seen if item.before and not item.after}
+        broken = [question for question in self.untouched if question.prompt in moved]
+        costs: Counter[str] = Counter()
+        for fact_id in written.delta.fact_ids:
+            rest = written.delta.without([fact_id])
+            with rest.applied(self.asker.loaded.model):
+                now = self.asker.now(question.prompt for question in broken)
+            costs[fact_id] = sum(starts_with_answer(now[item.prompt], item.answers) for item in broken)
+        worst, cost = costs.most_common(1)[0]
+        return {worst: f"{broken_gate}; leaving it out brings back {cost} of {len(broken)} broken answers"}
+
+
+def unanswered(seen: Sequence[Observation]) -> dict[str, str]:
+    """Facts that the edited model does not answer in some phrasing, with the first one that failed."""
+    reasons: dict[str, str] = {}
+    for item in seen:
+        if item.kind in ("efficacy", "generalisation") and not item.after:
+            where = "its own prompt" if item.kind == "efficacy" else "a phrasing held out of fitting"
+            reasons.setdefault(
+                item.fact_id, f"not answered from the weights in {where}: {item.prompt!r} gives {item.after_text!r}"
+            )
+    return reasons

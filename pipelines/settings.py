@@ -1,0 +1,152 @@
+"""Where the rules come from: the policy, the catalogue and the list of sources, read once per run.
+
+The conf folder is `conf/` beside the code, or the one that DMMGOV_CONF names. `policy.yaml` holds the numbers of every
+step, one section a step; a key that no step knows is refused by name.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from guards.admission import AdmissionPolicy
+from guards.sources import Sources
+from guards.efficacy import GatePolicy
+from guards.freshness import SystemPolicy
+from pipelines.answer import AnswerPolicy
+from pipelines.probing import ProbePolicy
+from pipelines.route import RoutePolicy
+from pipelines.write import WritePolicy
+from registry.catalogue import Catalogue
+from registry.digests import digest_json
+from registry.errors import InputError
+
+CONF_VARIABLE = "DMMGOV_CONF"
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Every threshold, by step.
+
+    Attributes:
+        catalogue: the relation catalogue, relative to the folder above the conf folder.
+        sources: the list of sources with their trust, likewise.
+        running_text: text on which fluency is measured, likewise.
+        admission: what may enter.
+        route: which memory a fact goes to.
+        write: how the editors write.
+        probes: how much is asked around an edit.
+        gates: what the edited weights must show.
+        system: what the whole system must show.
+        answer: how questions are answered.
+    """
+
+    catalogue: str
+    sources: str
+    running_text: str
+    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
+    route: RoutePolicy = field(default_factory=RoutePolicy)
+    write: WritePolicy = field(default_factory=WritePolicy)
+    probes: ProbePolicy = field(default_factory=ProbePolicy)
+    gates: GatePolicy = field(default_factory=GatePolicy)
+    system: SystemPolicy = field(default_factory=SystemPolicy)
+    answer: AnswerPolicy = field(default_factory=AnswerPolicy)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a policy from YAML; what it leaves out keeps its default.
+
+        Raises:
+            InputError: the file is missing, not YAML, has an unknown key or a value of the wrong type.
+        """
+        import yaml
+        from pydantic import TypeAdapter, ValidationError
+
+        if not path.is_file():
+            raise InputError("a policy file", str(path), f"write one, or set {CONF_VARIABLE} to the folder that has it")
+        try:
+            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            adapter = TypeAdapter(cls)
+            policy = adapter.validate_python(given)
+        except yaml.YAMLError as error:
+            raise InputError(f"YAML in {path}", " ".join(str(error).split()), "mend the file") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"a valid {place or 'policy'} in {path}", first["msg"], "mend the file") from error
+        unknown = list(_unknown(given, adapter.dump_python(policy), ""))
+        if unknown:
+            raise InputError(f"known keys in {path}", ", ".join(unknown), "remove or rename them")
+        return policy
+
+
+def _unknown(given: Any, kept: Any, place: str) -> list[str]:
+    """Paths of the keys in `given` that validation did not keep."""
+    if not isinstance(given, Mapping) or not isinstance(kept, Mapping):
+        return []
+    missing = [f"{place}{key}" for key in given if key not in kept]
+    return missing + [
+        name for key in given if key in kept for name in _unknown(given[key], kept[key], f"{place}{key}.")
+    ]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The rules of one run.
+
+    Attributes:
+        conf: the conf folder.
+        policy: every threshold.
+        catalogue: the relations.
+        sources: whom to trust how far.
+    """
+
+    conf: Path
+    policy: Policy
+    catalogue: Catalogue
+    sources: Sources
+
+    @classmethod
+    def load(cls, conf: Path | None = None) -> Self:
+        """Read policy, catalogue and sources.
+
+        Raises:
+            InputError: one of them is missing or wrong.
+        """
+        conf = (conf or Path(os.environ.get(CONF_VARIABLE) or PROJECT / "conf")).resolve()
+        policy = Policy.read(conf / "policy.yaml")
+        return cls(
+            conf,
+            policy,
+            Catalogue.read(conf.parent / policy.catalogue),
+            Sources.read(conf.parent / policy.sources),
+        )
+
+    @cached_property
+    def running_text(self) -> tuple[str, ...]:
+        """Paragraphs on which fluency is measured.
+
+        Raises:
+            InputError: the file is missing or empty.
+        """
+        path = self.conf.parent / self.policy.running_text
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        paragraphs = tuple(part.strip() for part in text.split("\n\n") if part.strip())
+        if not paragraphs:
+            raise InputError("running text in paragraphs", f"nothing in {path}", "name a text in policy.yaml")
+        return paragraphs
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the rules: the policy file, the catalogue and the sources."""
+        from registry.digests import digest_file
+
+        files = [
+            self.conf / "policy.yaml",
+            self.conf.parent / self.policy.catalogue,
+            self.conf.parent / self.policy.sources,
+        ]
+        return digest_json([digest_file(path) for path in files])

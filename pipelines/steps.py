@@ -1,0 +1,178 @@
+"""The steps of the loop, bound to the workplace of a run: what each needs, how long it took, what it hands on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.keymoments import editor_config
+from pipelines.outcome import RowResult, Status, UpdateResult, count_memories, peak_rss_mb
+from pipelines.retire import ended_in_weights, retire
+from pipelines.route import RAG, Evidence, barrier
+from pipelines.route import route as choose
+from pipelines.workplace import Workplace
+from pipelines.write import Written
+from pipelines.write import write as fit
+from registry.progress import track
+from registry.records import Belief, EditRequest, Release, Route
+
+if TYPE_CHECKING:
+    from pipelines.admit import Admission, RowOutcome
+    from pipelines.feed import Feed
+    from pipelines.guard import Judged
+
+WEIGHT_EDITORS = ("rome", "memit")
+QUICK_FACTS = 3
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The requests of a run, where each goes, and what the model believed about them.
+
+    Attributes:
+        requests: what was accepted, as edit requests.
+        routes: one per request, in the same order.
+        beliefs: what the model answered before, by fact id.
+        quick: whether the run is a quick one.
+    """
+
+    requests: tuple[EditRequest, ...]
+    routes: tuple[Route, ...]
+    beliefs: Mapping[str, Belief]
+    quick: bool = False
+
+
+def read(place: Workplace, feed: Path) -> "Feed":
+    """Read the feed as a whole.
+
+    Raises:
+        FeedError: it cannot be read.
+    """
+    from pipelines.feed import read_feed
+
+    with place.timed("read"), track(f"read {feed.name}"):
+        return read_feed(feed)
+
+
+def admit(place: Workplace, feed: "Feed") -> "Admission":
+    """Decide on every row against what is known."""
+    from pipelines.admit import admit as decide
+
+    settings = place.settings
+    with place.timed("admit"), track("admit", total=feed.table.num_rows):
+        return decide(feed, place.known, settings.catalogue, settings.policy.admission, place.at, settings.sources)
+
+
+def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:
+    """Pick the memory of every accepted row; ask the model about those that might go into its weights."""
+    from pipelines.beliefs import believe
+
+    settings = place.settings
+    policy = settings.policy.route
+    if quick:
+        policy = replace(policy, max_per_run=min(QUICK_FACTS, policy.max_per_run))
+    accepted = [row for row in admission.rows if row.decision in ("ADD", "UPDATE", "DELETE")]
+    requests = tuple(_request(place, row) for row in accepted)
+    evidence = Evidence(
+        disputed=frozenset(row.fact.id for row in accepted if row.fact is not None and row.disputed),
+        in_weights=sum(item.memory != RAG for item in place.current),
+        allowed=frozenset(only) if only is not None else frozenset((RAG, *WEIGHT_EDITORS)),
+    )
+    with place.timed("route"):
+        beliefs: dict[str, Belief] = {}
+        if evidence.allowed & set(WEIGHT_EDITORS):
+            fitting = [item for item in requests if barrier(item, evidence, settings.catalogue, policy) is None]
+            if fitting:
+                beliefs = believe(place.loaded, fitting, home=place.home)
+        evidence = replace(evidence, beliefs=beliefs)
+        routes = tuple(choose(requests, evidence, settings.catalogue, policy))
+    return Routed(requests, routes, beliefs, quick)
+
+
+def _request(place: Workplace, row: "RowOutcome") -> EditRequest:
+    """The edit request of an accepted row."""
+    assert row.fact is not None, "an accepted row has its fact"
+    operation = row.decision
+    assert operation in ("ADD", "UPDATE", "DELETE"), "only accepted rows become requests"
+    own_prompt = row.prompt if row.fact.relation not in place.settings.catalogue.relations else None
+    return place.settings.catalogue.request(
+        row.fact, operation, prompt=own_prompt, requester=place.actor, replaces=row.replaces
+    )
+
+
+def write(place: Workplace, routed: Routed) -> Written:
+    """Fit the weight delta of everything that is routed to the weights."""
+    with place.timed("write"):
+        retire(place, ended_in_weights(place, routed.requests))
+        editors = {item.editor for item in routed.routes} - {RAG}
+        if not editors:
+            return fit(None, routed.requests, routed.routes)
+        return fit(place.loaded, routed.requests, routed.routes, editor_config(place, next(iter(editors))))
+
+
+def guard(place: Workplace, routed: Routed, written: Written) -> "Judged":
+    """Judge the final model and the final index; take out what breaks a gate."""
+    from pipelines.guard import judge
+
+    with place.timed("guard"):
+        return judge(place, routed, written)
+
+
+def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Routed, judged: "Judged") -> UpdateResult:
+    """Publish the release in one transaction, or record why it was not."""
+    from pipelines.record import publish_release, record_only
+
+    rows = results(feed, admission, routed, judged.written)
+    status: Status
+    if not judged.passed:
+        status = "blocked"
+    elif not routed.requests:
+        status = "nothing_accepted"
+    else:
+        status = "published"
+    with place.timed("publish"), track("publish"):
+        outcome = UpdateResult(
+            status,
+            admission.feed,
+            admission.digest,
+            decisions=admission.counts(),
+            memories=count_memories(rows),
+            rows=rows,
+            freshness_before=judged.before.to_dict(),
+            freshness_after=judged.after.to_dict(),
+            locality=judged.locality,
+            gates=tuple(verdict.to_dict() for verdict in judged.verdicts),
+            samples=judged.samples,
+            moved=tuple({"fact_id": key, "reason": reason} for key, reason in judged.written.moved.items()),
+            notes=(*place.repaired, *admission.notes),
+            peak_rss_mb=peak_rss_mb(),
+        )
+        release: Release | None = None
+        if status == "published":
+            release = publish_release(place, admission, routed, judged, outcome)
+        else:
+            record_only(place, admission, outcome)
+    return replace(outcome, release=release.number if release else None, seconds=dict(place.seconds))
+
+
+def results(feed: "Feed", admission: "Admission", routed: Routed, written: Written) -> tuple[RowResult, ...]:
+    """What became of every row of the feed."""
+    why = {item.fact.id: way.reason for item, way in zip(routed.requests, routed.routes, strict=True)}
+    cells = feed.table.select(["subject", "relation", "object"]).to_pylist()
+    rows = []
+    for row, given in zip(admission.rows, cells, strict=True):
+        accepted = row.decision in ("ADD", "UPDATE", "DELETE")
+        fact_id = row.fact.id if row.fact is not None else ""
+        rows.append(
+            RowResult(
+                row.row,
+                row.decision,
+                **given,
+                reasons=tuple(reason.words for reason in row.reasons),
+                rules=tuple(reason.rule for reason in row.reasons),
+                memory=written.memory.get(fact_id, "") if accepted else "",
+                why_there=written.moved.get(fact_id, why.get(fact_id, "")) if accepted else "",
+                fact_id=fact_id,
+            )
+        )
+    return tuple(rows)

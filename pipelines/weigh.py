@@ -1,0 +1,216 @@
+"""Decide on rows that the guards have looked at: what each would change, who stands behind it, and what becomes of it.
+
+Rows are decided in the order of the feed; what a row brings is known to the rows after it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding
+from guards.base import Verdict
+from guards.conflicts import Change, KnownIndex, decide
+from guards.consensus import Claim, ConsensusGuard, Statement, Support, support
+from guards.sensitivity import PERSONAL_DATA
+from guards.sources import Sources, Tier
+from pipelines.feed import COLUMNS
+from registry.records import Fact
+
+Outcome = Literal["ADD", "UPDATE", "DELETE", "NOOP", "refused", "quarantined"]
+"""What becomes of a row.
+
+ADD, UPDATE, DELETE: it goes on, and does this to what is known.
+NOOP: it is true and known; nothing is to be done.
+refused: a rule forbids it; the reasons say what would make it pass.
+quarantined: it waits for a person, or for more sources.
+"""
+
+CORRECTION = "correction"
+"""Rule of the first reason of an accepted row that says that what was known was never true."""
+ACCEPTED = ("ADD", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """What became of one row.
+
+    Attributes:
+        row: 1-based number in the feed.
+        decision: see `Outcome`.
+        fact: the row as a fact; None when it is refused, or cannot be read as one.
+        prompt: the row's own cloze text with its subject filled in.
+        replaces: ids of the known facts that it ends.
+        reasons: why; for an accepted row what decided, for another every rule against it.
+        raw: the row's original text.
+        verdicts: of every guard that looked at it, in order.
+        disputed: whether credible sources disagree about it.
+        sources: how many independent sources say so.
+    """
+
+    row: int
+    decision: Outcome
+    fact: Fact | None
+    prompt: str | None
+    replaces: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    raw: str
+    verdicts: tuple[Verdict, ...]
+    disputed: bool = False
+    sources: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row after the guards that look at it alone."""
+
+    case: Candidate
+    verdicts: tuple[Verdict, ...]
+
+
+class Court:
+    """Decides row after row; holds what the rows before have brought."""
+
+    def __init__(
+        self,
+        judged: Mapping[int, Judged],
+        index: KnownIndex,
+        policy: AdmissionPolicy,
+        sources: Sources,
+        today: date,
+        as_of: date | None,
+    ) -> None:
+        """Group the sound rows into claims, one per subject, relation, object and operation.
+
+        Args:
+            judged: rows by number, without those of broken shape.
+            index: what is known; rows that are accepted are added to it.
+            policy: thresholds.
+            sources: who is trusted how far.
+            today: the day of admission.
+            as_of: the day on which undated known facts were true.
+        """
+        self.judged, self.index, self.policy, self.sources = judged, index, policy, sources
+        self.today, self.as_of = today, as_of
+        self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes)
+        self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
+        self.claims: dict[_Key, list[int]] = defaultdict(list)
+        days: dict[_Day, dict[_Key, int]] = defaultdict(dict)
+        for row, fact in self.facts.items():
+            key = self._key(row)
+            self.claims[key].append(row)
+            days[(*key[:2], fact.valid_from)].setdefault(key, row)
+        self._support: dict[_Key, Support] = {}
+        self._credible = {day: self._credible_of(keys) for day, keys in days.items() if len(keys) > 1}
+
+    def _key(self, row: int) -> "_Key":
+        subject, relation = self.index.key(self.facts[row])
+        ends = self.judged[row].case.operation == "DELETE"
+        return subject, relation, self.index.names.key(self.facts[row].object), ends
+
+    def _credible_of(self, keys: Mapping["_Key", int]) -> "tuple[tuple[Fact, Support], ...]":
+        """Of the claims about one subject, relation and day, those that more than a few weak voices make."""
+        backed = ((self.facts[row], self.support(key)) for key, row in keys.items() if not key[3])
+        return tuple((fact, backing) for fact, backing in backed if backing.credible(self.policy.quorum))
+
+    def support(self, key: "_Key") -> Support:
+        """Who stands behind one claim."""
+        found = self._support.get(key)
+        if found is None:
+            statements = [_statement(self.judged[row].case) for row in self.claims[key]]
+            found = self._support[key] = support(statements, self.sources, self.policy.near_copy)
+        return found
+
+    def decide(self, row: int, raw: str, broken: str | None) -> RowOutcome:
+        """What becomes of one row."""
+        if broken is not None:
+            verdict = finding("shape", "block", "", "", broken, "mend the row")
+            return RowOutcome(row, "refused", None, None, (), (Reason.of(verdict),), raw, (verdict,))
+        judged = self.judged[row]
+        against_it = tuple(verdict for verdict in judged.verdicts if verdict.decision != "pass")
+        if not against_it:
+            return self._weigh(row, raw, judged)
+        verdicts = judged.verdicts
+        private = tuple(each for each in against_it if each.guard == PERSONAL_DATA and each.decision == "block")
+        if private:
+            # Other verdicts quote the cells, and would show what must not be shown.
+            against_it, verdicts = private, (*(each for each in verdicts if each.decision == "pass"), *private)
+        refused = against(against_it) == "block"
+        reasons = tuple(Reason.of(verdict) for verdict in against_it)
+        fact = None if refused else _fact_if_any(judged.case)
+        prompt = None if private else judged.case.prompt
+        return RowOutcome(row, "refused" if refused else "quarantined", fact, prompt, (), reasons, raw, verdicts)
+
+    def _weigh(self, row: int, raw: str, judged: Judged) -> RowOutcome:
+        """Decide on a sound row by what it would change and who says so."""
+        fact, case = self.facts[row], judged.case
+        change = decide(fact, case.operation, self.index, case.relation, self.today, self.as_of)
+        backing, rivals = self.support(self._key(row)), self._rivals(row, change)
+        risk = case.relation.risk_tier if case.relation else "low"
+        verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
+        decision = _outcome(change, verdict)
+        accepted = decision in ACCEPTED
+        replaces = change.replaces if accepted else ()
+        if decision in ("ADD", "UPDATE"):
+            self.index.add(fact, replaces)
+        elif decision == "DELETE":
+            self.index.end(replaces)
+        rule = CORRECTION if change.effect == "contradiction" else "conflict"
+        effect = Reason(rule, "object", fact.object, change.words)
+        reasons = (effect, Reason.of(verdict)) if accepted else (Reason.of(verdict),)
+        return RowOutcome(
+            row,
+            decision,
+            fact=None if decision == "refused" else fact,
+            prompt=case.prompt,
+            replaces=replaces,
+            reasons=reasons,
+            raw=raw,
+            verdicts=(*judged.verdicts, verdict),
+            disputed=bool(rivals),
+            sources=backing.votes,
+        )
+
+    def _tier_of(self, change: Change) -> Tier:
+        """How far the source of the known fact is trusted that a change touches."""
+        if change.known is None:
+            return "weak"
+        return self.sources.find(change.known.source, change.known.source_url).tier
+
+    def _rivals(self, row: int, change: Change) -> tuple[Support, ...]:
+        """Credible claims of another object from the same day on, where only one can be true."""
+        fact, relation = self.facts[row], self.judged[row].case.relation
+        if change.effect == "NOOP" or (relation is not None and relation.cardinality == "many"):
+            return ()
+        others = self._credible.get((*self.index.key(fact), fact.valid_from), ())
+        same = self.index.names.same_object
+        return tuple(backing for other, backing in others if not same(fact, other, relation))
+
+
+_Key = tuple[str, str, str, bool]
+"""A claim: canonical subject, relation, canonical object, and whether it says that the fact ends."""
+_Day = tuple[str, str, date | None]
+
+
+def _statement(case: Candidate) -> Statement:
+    """A row as its origin goes; words that the feed has beside its known columns tell copies."""
+    own = " ".join(text for column, text in case.cells.items() if column not in COLUMNS)
+    return Statement(case.cell("source"), case.cell("source_url"), own)
+
+
+def _fact_if_any(case: Candidate) -> Fact | None:
+    """The row as a fact for a person to look at, if its cells can be read as one."""
+    try:
+        return case.fact()
+    except ValueError:
+        return None
+
+
+def _outcome(change: Change, verdict: Verdict) -> Outcome:
+    """What becomes of a row by what it does and by the consensus on it."""
+    if verdict.decision == "escalate":
+        return "quarantined"
+    if verdict.decision == "block" or change.effect == "older":
+        return "refused"
+    return "UPDATE" if change.effect == "contradiction" else change.effect

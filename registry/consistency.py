@@ -1,0 +1,109 @@
+"""The tables against the log: whoever edits a row by hand leaves the log's entry behind."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, select
+
+from registry import tables
+from registry.digests import canonical_json
+from registry.events import FactEvent
+from registry.facts import leaf_payload
+from registry.feeds import row_digest
+
+if TYPE_CHECKING:
+    from registry.ledger import Ledger
+
+
+def table_problems(ledger: "Ledger") -> Iterator[str]:
+    """Every row that the log does not vouch for, and every entry whose row is gone; one line each."""
+    with ledger.read() as connection:
+        yield from _releases(connection)
+        yield from _facts(connection)
+        yield from _feeds(connection)
+        yield from _versions(connection)
+        yield from _aliases(connection)
+
+
+def _payloads(connection: Connection, kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """Position and payload of every entry of a kind."""
+    entries = tables.entries.c
+    rows = connection.execute(select(entries.seq, entries.payload).where(entries.kind == kind).order_by(entries.seq))
+    return [(seq, json.loads(payload)) for seq, payload in rows]
+
+
+def _both(what: str, logged: Mapping[Any, tuple[int, Any]], found: Mapping[Any, Any]) -> Iterator[str]:
+    """Compare what the log says of each key with what the table says."""
+    for key in sorted({*logged, *found}):
+        if key not in found:
+            yield f"{what} {key}: entry {logged[key][0]} records it, the table has lost it"
+        elif key not in logged:
+            yield f"{what} {key}: the table has it, no entry records it"
+        elif logged[key][1] != found[key]:
+            yield f"{what} {key}: the table differs from entry {logged[key][0]}"
+
+
+def _releases(connection: Connection) -> Iterator[str]:
+    """Releases against their "published" entries."""
+    logged = {
+        payload["release"]: (seq, (canonical_json(payload["body"]).decode(), payload["body"]["parent"]))
+        for seq, payload in _payloads(connection, "published")
+    }
+    rows = connection.execute(select(tables.releases))
+    yield from _both("release", logged, {row.number: (row.body, row.parent) for row in rows})
+
+
+def _facts(connection: Connection) -> Iterator[str]:
+    """Fact events against their "fact" entries, and each id against the content that it is derived from."""
+    logged = {payload["seq"]: (seq, payload) for seq, payload in _payloads(connection, "fact")}
+    found = {}
+    for row in connection.execute(select(tables.facts).order_by(tables.facts.c.seq)).mappings():
+        content = {column: row[column] for column in FactEvent.row_keys()}
+        found[row["seq"]] = leaf_payload(content)
+        if FactEvent.derived_id(content) != row["fact_id"]:
+            yield f"fact event {row['seq']}: its id does not follow from its content"
+    yield from _both("fact event", logged, found)
+
+
+def _feeds(connection: Connection) -> Iterator[str]:
+    """Feed runs and their rows against their "feed" entries."""
+    entries = {payload["id"]: (seq, payload) for seq, payload in _payloads(connection, "feed")}
+    runs = {
+        row.id: {"id": row.id, "digest": row.digest, "name": row.name, "release": row.release, "status": row.status}
+        for row in connection.execute(select(tables.feeds))
+    }
+    logged = {
+        number: (seq, {key: value for key, value in payload.items() if key != "rows"})
+        for number, (seq, payload) in entries.items()
+    }
+    yield from _both("feed run", logged, runs)
+    rows = tables.feed_rows
+    kept: dict[int, list[tuple[int, str]]] = {}
+    for row in connection.execute(select(rows).order_by(rows.c.feed, rows.c.row)).mappings():
+        kept.setdefault(row["feed"], []).append((row["row"], row_digest(dict(row))))
+    for number, (seq, payload) in entries.items():
+        recorded, found = payload["rows"], kept.get(number, [])
+        for row_number, digest in found:
+            if digest not in recorded:
+                yield f"feed run {number}, row {row_number}: the table differs from entry {seq}"
+        if len(found) != len(recorded):
+            yield f"feed run {number}: entry {seq} records {len(recorded)} rows, the table has {len(found)}"
+
+
+def _versions(connection: Connection) -> Iterator[str]:
+    """MLflow versions against their "registered" entries."""
+    keys = ("release", "version", "digest")
+    logged = {
+        payload["release"]: (seq, {key: payload[key] for key in keys})
+        for seq, payload in _payloads(connection, "registered")
+    }
+    rows = connection.execute(select(tables.versions)).mappings()
+    yield from _both("MLflow version of release", logged, {row["release"]: dict(row) for row in rows})
+
+
+def _aliases(connection: Connection) -> Iterator[str]:
+    """Aliases against the last "alias" entry of each."""
+    logged = {payload["alias"]: (seq, payload["release"]) for seq, payload in _payloads(connection, "alias")}
+    found = {row.name: row.number for row in connection.execute(select(tables.aliases))}
+    yield from _both("alias", logged, found)

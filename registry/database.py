@@ -1,0 +1,146 @@
+"""Opens the ledger's database so that it is durable and its writers wait for each other."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from registry import tables
+from registry.errors import DmmGovError, InputError, IntegrityError
+from registry.home import LEDGER_VARIABLE, Home
+
+SCHEMA = 1
+"""Version of the tables, kept in SQLite's user_version."""
+BUSY_S = 60.0
+"""Seconds that SQLite waits for another writer."""
+SETUP_LOCK = 0x646D6D73
+"""Key of the Postgres advisory lock under which the tables are made."""
+
+
+def locked(error: OperationalError) -> bool:
+    """Whether the database refused because others hold it."""
+    words = str(error).lower()
+    return "database is locked" in words or "lock timeout" in words or "could not obtain lock" in words
+
+
+def open_engine(home: Home) -> Engine:
+    """Connect to the database that `home.ledger_url` names and make its tables when they are missing.
+
+    Raises:
+        InputError: the URL cannot be used, or the folder cannot be written.
+        IntegrityError: the file is there and is not a ledger.
+    """
+    url = _url(home)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SETUP_LOCK})
+            _make(connection)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "the Postgres driver psycopg", "it is not installed", "install it: pip install 'dmm-gov[postgres]'"
+        ) from error
+    except OperationalError as error:
+        shown = url.render_as_string(hide_password=True)
+        raise DmmGovError(
+            f"the ledger at {shown} does not answer: {_first_line(error)}; start it, then again"
+        ) from error
+    return engine
+
+
+def _url(home: Home) -> URL:
+    """Parse the URL and pick the driver."""
+    try:
+        url = make_url(home.ledger_url)
+        if url.get_backend_name() == "postgresql" and "+" not in url.drivername:
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() in ("sqlite", "postgresql"):
+            return url
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise _bad_url(home) from error
+    raise _bad_url(home)
+
+
+def _bad_url(home: Home) -> InputError:
+    """The error for a URL that no database answers to; the URL itself may hold a password and is not repeated."""
+    scheme = home.ledger_url.partition(":")[0]
+    return InputError("a URL that begins with sqlite or postgresql", repr(scheme), f"set {LEDGER_VARIABLE}")
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    """The driver's own words, on one line."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def _make(connection: Connection) -> None:
+    """Make the tables and their triggers."""
+    tables.metadata.create_all(connection)
+    for statement in tables.append_only_ddl(connection.dialect.name):
+        connection.exec_driver_sql(statement)
+
+
+def _sqlite(url: URL) -> Engine:
+    """SQLite in WAL mode; every transaction that may write takes its lock at its beginning."""
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "a home folder that can be made", f"{path.parent} ({error.strerror})", "name another"
+        ) from error
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    try:
+        with engine.connect() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version == 0:
+            with engine.execution_options(dmmgov_write=True).begin() as connection:
+                _make(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        elif version != SCHEMA:
+            raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", "use its own release")
+    except OperationalError as error:
+        engine.dispose()
+        words = _first_line(error)
+        raise InputError("a ledger that can be opened and written", f"{path}: {words}", "check the folder") from error
+    except DatabaseError as error:
+        engine.dispose()
+        raise IntegrityError(str(path), "a SQLite database", _first_line(error)) from error
+    return engine
+
+
+def _on_connect(connection: Any, _: Any) -> None:
+    """Leave transactions to us and set what makes commits durable."""
+    connection.isolation_level = None
+    _to_wal(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _to_wal(connection: Any) -> None:
+    """Switch to WAL; while another process does the same the switch fails at once, whatever the time-out."""
+    import sqlite3
+
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        return
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _on_begin(connection: Connection) -> None:
+    """Begin for writing where the caller said so, for reading otherwise."""
+    write = connection.get_execution_options().get("dmmgov_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

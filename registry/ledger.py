@@ -1,0 +1,254 @@
+"""The ledger: an append-only Merkle log of every event, in the database in which everything else is committed with it.
+
+SQLite in WAL mode (`BEGIN IMMEDIATE`, `synchronous=FULL`) or Postgres (one advisory lock per writing transaction), by
+URL. Each transaction that appends leaves a head (size and root), so that an entry that is changed, removed or put in
+is found by `verify`.
+
+    ledger = Ledger.open(home)
+    with ledger.transaction() as txn:
+        ledger.append(txn, "published", {"release": 1}, actor="feed", at=now)
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, func, insert, select, text
+from sqlalchemy.exc import OperationalError
+
+from registry import tables
+from registry.database import locked, open_engine
+from registry.digests import canonical_json
+from registry.errors import BusyError
+from registry.home import Home
+from registry.merkle import Frontier, leaf_hash
+from registry.records import LedgerEntry
+
+ADVISORY_LOCK = 0x646D6D676F76
+"""Key of the Postgres advisory lock that orders writing transactions ("dmmgov")."""
+BATCH = 5000
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the log is at some moment.
+
+    Attributes:
+        size: number of entries.
+        root: Merkle root over them, hexadecimal.
+    """
+
+    size: int
+    root: str
+
+
+@dataclass
+class Transaction:
+    """One writing transaction: its connection and how far the log is within it."""
+
+    connection: Connection
+    frontier: Frontier
+
+    def execute(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> CursorResult[Any]:
+        """Run a statement inside the transaction, once per row of `rows` where given."""
+        return self.connection.execute(statement, rows)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing to append: its kind and its payload of plain JSON values."""
+
+    kind: str
+    payload: Mapping[str, Any]
+
+
+def leaf_of(seq: int, kind: str, actor: str, recorded_at: str, payload: Mapping[str, Any]) -> str:
+    """Leaf hash of an entry, hexadecimal."""
+    content = {"seq": seq, "kind": kind, "actor": actor, "recorded_at": recorded_at, "payload": payload}
+    return leaf_hash(canonical_json(content)).hex()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The log and its database."""
+
+    engine: Engine
+
+    @classmethod
+    def open(cls, home: Home) -> Self:
+        """Open the ledger of `home`, and make it when there is none.
+
+        Raises:
+            InputError: the URL cannot be used, or the folder cannot be written.
+            IntegrityError: the file is there and is not a ledger.
+        """
+        return cls(open_engine(home))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager, which closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all connections."""
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the database, whatever others write meanwhile."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
+        with self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A writing transaction: all of it becomes durable together, or nothing; one at a time.
+
+        Raises:
+            BusyError: others held the database for longer than its time-out.
+        """
+        try:
+            with self.engine.execution_options(dmmgov_write=True).connect() as connection, connection.begin():
+                if self.engine.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+                start = self._frontier(connection)
+                txn = Transaction(connection, start)
+                yield txn
+                if txn.frontier.size != start.size:
+                    peaks = "".join(peak.hex() for peak in txn.frontier.peaks)
+                    head = {"size": txn.frontier.size, "root": txn.frontier.root.hex(), "peaks": peaks}
+                    connection.execute(insert(tables.heads), [head])
+        except OperationalError as error:
+            if locked(error):
+                raise BusyError("the ledger was locked by other writers for too long; try again") from error
+            raise
+
+    def append(self, txn: Transaction, kind: str, payload: Mapping[str, Any], actor: str, at: datetime) -> LedgerEntry:
+        """Append one entry.
+
+        Raises:
+            TypeError: the payload holds a value without a JSON form.
+        """
+        return self.append_many(txn, [Event(kind, payload)], actor, at)[0]
+
+    def append_many(self, txn: Transaction, events: Iterable[Event], actor: str, at: datetime) -> list[LedgerEntry]:
+        """Append entries of one actor and one moment, in order."""
+        if at.tzinfo is None:
+            raise ValueError(f"a time with its zone is needed, got {at.isoformat()}")
+        added: list[LedgerEntry] = []
+        rows: list[dict[str, Any]] = []
+        frontier, recorded_at = txn.frontier, at.isoformat()
+        for event in events:
+            payload = canonical_json(event.payload)
+            plain = json.loads(payload)
+            leaf = leaf_of(frontier.size, event.kind, actor, recorded_at, plain)
+            added.append(LedgerEntry(frontier.size, event.kind, actor, at, plain, leaf))
+            rows.append(
+                {
+                    "seq": frontier.size,
+                    "kind": event.kind,
+                    "actor": actor,
+                    "recorded_at": recorded_at,
+                    "payload": payload.decode(),
+                    "leaf": leaf,
+                }
+            )
+            frontier = frontier.append(bytes.fromhex(leaf))
+        if rows:
+            txn.execute(insert(tables.entries), rows)
+            txn.frontier = frontier
+        return added
+
+    def entries(self, kind: str | None = None) -> list[LedgerEntry]:
+        """All entries, or those of one kind, in the order of the log."""
+        statement = select(tables.entries).order_by(tables.entries.c.seq)
+        if kind is not None:
+            statement = statement.where(tables.entries.c.kind == kind)
+        with self.read() as connection:
+            return [_entry(row) for row in connection.execute(statement)]
+
+    def head(self) -> Head:
+        """Size and root of the log."""
+        with self.read() as connection:
+            frontier = self._frontier(connection)
+        return Head(frontier.size, frontier.root.hex())
+
+    def verify(self) -> list[str]:
+        """Recompute every leaf and every recorded root; one line per problem, the first bad entry first."""
+        with self.read() as connection:
+            return list(_problems(connection))
+
+    @staticmethod
+    def _frontier(connection: Connection) -> Frontier:
+        """The frontier that the last transaction left."""
+        row = connection.execute(select(tables.heads).order_by(tables.heads.c.size.desc()).limit(1)).first()
+        if row is None:
+            return Frontier()
+        peaks = bytes.fromhex(row.peaks)
+        return Frontier(row.size, tuple(peaks[start : start + 32] for start in range(0, len(peaks), 32)))
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    """The entry in a row."""
+    when = datetime.fromisoformat(row.recorded_at)
+    return LedgerEntry(row.seq, row.kind, row.actor, when, json.loads(row.payload), row.leaf)
+
+
+def _bad_entry(row: Row[Any], seq: int) -> str | None:
+    """What is wrong with the row that should be entry `seq`, None when nothing is."""
+    if row.seq != seq:
+        return f"entry {seq} is missing: the next one found is entry {row.seq}"
+    try:
+        payload = json.loads(row.payload)
+        leaf = leaf_of(row.seq, row.kind, row.actor, row.recorded_at, payload)
+        canonical = canonical_json(payload).decode()
+    except ValueError as error:
+        return f"entry {seq} ({row.kind}): its payload is not JSON ({error})"
+    if leaf != row.leaf or canonical != row.payload:
+        return f"entry {seq} ({row.kind}): its content hashes to {leaf}, recorded is {row.leaf}"
+    return None
+
+
+def _problems(connection: Connection) -> Iterator[str]:
+    """Walk the log once beside its heads."""
+    heads = {row.size: row for row in connection.execute(select(tables.heads))}
+    frontier = Frontier()
+    agreed = 0
+    rows = connection.execution_options(yield_per=BATCH).execute(select(tables.entries).order_by(tables.entries.c.seq))
+    for row in rows:
+        problem = _bad_entry(row, frontier.size)
+        if problem:
+            yield problem
+            if row.seq != frontier.size:
+                return
+        try:
+            frontier = frontier.append(bytes.fromhex(row.leaf))
+        except ValueError:
+            yield f"entry {row.seq} ({row.kind}): its leaf is not a hash"
+            return
+        head = heads.pop(frontier.size, None)
+        if head is None:
+            continue
+        peaks = "".join(peak.hex() for peak in frontier.peaks)
+        if head.root != frontier.root.hex() or head.peaks != peaks:
+            yield (
+                f"entries {agreed} to {frontier.size - 1}: their root is {frontier.root.hex()}, recorded is {head.root}"
+            )
+            return
+        agreed = frontier.size
+    if heads:
+        size = max(heads)
+        yield f"entry {frontier.size} is missing: the log recorded {size} entries, {frontier.size} are there"
+    elif agreed != frontier.size:
+        yield f"entry {agreed}: it was put in without a recorded head"
+
+
+def count(connection: Connection, table: Any) -> int:
+    """Number of rows in a table."""
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())

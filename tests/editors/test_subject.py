@@ -1,0 +1,187 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editors.subject import (
+    PREFIXES,
+    Row,
+    answer_row,
+    drift_row,
+    group_requests,
+    last_token,
+    request_rows,
+    subject_span,
+)
+from registry.errors import EditError
+from registry.records import EditRequest, Fact
+
+
+def make(subject: str, prompt: str, value: str = "Paris", **more: Any) -> EditRequest:
+    return EditRequest(Fact(subject, more.pop("relation", "capital"), value), "ADD", prompt, (value,), **more)
+
+
+def end_of(tokenizer: Any, row: Row) -> str:
+    return str(tokenizer.decode(row.tokens[: row.subject + 1]))
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "expected"),
+    [
+        ("The capital of France is", "France", "France"),
+        ("Mali and Malibu: Mali is", "Mali", "Mali"),
+        ("The GUINEA road to Guinea-Bissau", "Guinea", "Guinea"),
+        ("the eiffel tower is in", "The Eiffel Tower", "the eiffel tower"),
+        ("abcabc", "bc", "bc"),
+    ],
+)
+def test_the_span_is_the_last_mention_as_whole_words(text: str, subject: str, expected: str) -> None:
+    start, end = subject_span(text, subject)
+    assert text[start:end] == expected
+    assert start == max(i for i in range(len(text)) if text.startswith(expected, i)) or "Malibu" in text
+
+
+def test_whole_words_win_over_a_later_part_of_a_word() -> None:
+    assert subject_span("Mali borders Malibu", "Mali") == (0, 4)
+
+
+@pytest.mark.parametrize("subject", ["Atlantis", "", "  "])
+def test_a_prompt_without_its_subject_is_refused(subject: str) -> None:
+    with pytest.raises(EditError, match="holds its subject"):
+        subject_span("The capital of France is", subject)
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("France", "The capital of France is"),
+        ("France", "France is ruled from"),
+        ("Côte d'Ivoire", "The capital of Côte d'Ivoire is"),
+        ("東京都", "首都は 東京都 の"),
+        ("Ελλάδα", "Στην Ελλάδα, πρωτεύουσα"),
+        ("New York", "New York, New York is in the state of"),
+        ("🏔️ Peak", "The 🏔️ Peak is in"),
+        ("Xqzw-77", "Where Xqzw-77's seat is:"),
+    ],
+)
+@pytest.mark.parametrize("begin", ["", "It is known. ", "首. "])
+def test_the_text_up_to_the_subjects_token_ends_with_the_subject(
+    tiny_llama: Any, subject: str, prompt: str, begin: str
+) -> None:
+    row = answer_row(tiny_llama.tokenizer, make(subject, prompt), prompt, begin)
+    text = end_of(tiny_llama.tokenizer, row)
+    assert text.startswith(begin)
+    assert subject in text
+    rest = tiny_llama.tokenizer.decode(row.tokens[row.subject + 1 :])
+    assert text + rest + tiny_llama.tokenizer.decode([row.gold[-1]]) == begin + prompt + " Paris"
+    assert tiny_llama.tokenizer.decode(row.tokens[: row.subject]) != text
+
+
+@given(
+    before=st.text(alphabet="abc é東 ", max_size=12),
+    subject=st.text(alphabet="XYZé京", min_size=1, max_size=6),
+    after=st.text(alphabet="abc ", max_size=12),
+)
+def test_for_any_text_the_last_token_covers_the_subjects_end(
+    tiny_llama: Any, before: str, subject: str, after: str
+) -> None:
+    text = f"{before} {subject} {after}"
+    spans = tiny_llama.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+    _, end = subject_span(text, subject)
+    index = last_token(spans, end)
+    assert spans[index][0] < end <= spans[index][1]
+    assert all(start >= end or start == stop for start, stop in spans[index + 1 :])
+
+
+def test_a_start_token_shifts_the_index_and_nothing_else(tiny_llama: Any) -> None:
+    from copy import deepcopy
+
+    from tokenizers.processors import TemplateProcessing
+
+    marked = deepcopy(tiny_llama.tokenizer)
+    marked.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    item = make("France", "The capital of France is")
+    plain, other = (answer_row(t, item, item.prompt) for t in (tiny_llama.tokenizer, marked))
+    assert (other.subject, other.gold) == (plain.subject + 1, plain.gold)
+    assert other.tokens == (0, *plain.tokens)
+
+
+def test_scored_positions_predict_the_object(tiny_llama: Any) -> None:
+    item = make("France", "The capital of France is", "Porto Novo")
+    row = answer_row(tiny_llama.tokenizer, item, item.prompt)
+    full = tiny_llama.tokenizer(item.prompt + item.target)["input_ids"]
+    assert [full[i + 1] for i in row.scored] == list(row.gold)
+    assert tiny_llama.tokenizer.decode(row.gold) == " Porto Novo"
+    assert row.tokens == tuple(full[:-1])
+
+
+def test_the_drift_row_scores_its_last_token_only(tiny_llama: Any) -> None:
+    row = drift_row(tiny_llama.tokenizer, "New York")
+    assert tiny_llama.tokenizer.decode(row.tokens) == "New York is a"
+    assert end_of(tiny_llama.tokenizer, row) == "New York"
+    assert row.scored == (len(row.tokens) - 1,)
+
+
+@pytest.mark.parametrize("value", ["", "   "])
+def test_an_empty_object_is_refused(tiny_llama: Any, value: str) -> None:
+    with pytest.raises(EditError, match="at least one token"):
+        answer_row(tiny_llama.tokenizer, make("France", "France is", value), "France is")
+
+
+def test_a_slow_tokenizer_is_refused() -> None:
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(EditError, match="fast tokenizer"):
+        answer_row(Slow(), make("France", "France is"), "France is")
+
+
+def test_contexts_are_prompt_beginnings_and_paraphrases_and_never_held_out(tiny_llama: Any) -> None:
+    item = make(
+        "Chad", "The capital of Chad is", paraphrases=("Chad has capital", "In Chad it is"), held_out=("Of Chad",)
+    )
+    rows = request_rows(tiny_llama.tokenizer, item, prefixes=3, paraphrases=1, seed=0)
+    texts = [tiny_llama.tokenizer.decode(row.tokens) for row in rows]
+    assert len(rows) == 1 + 3 + 1
+    assert [row.plain for row in rows] == [True, False, False, False, False]
+    assert all(any(text.startswith(prefix) for prefix in PREFIXES) for text in texts[1:4])
+    assert texts[4].startswith("Chad has capital")
+    assert not any("Of Chad" in text for text in texts)
+
+
+def test_the_choice_of_beginnings_depends_on_seed_and_fact_alone(tiny_llama: Any) -> None:
+    one, two = make("Chad", "In Chad is"), make("Mali", "In Mali is")
+    tokenizer = tiny_llama.tokenizer
+
+    def rows(requests: list[EditRequest], seed: int) -> dict[str, tuple[Row, ...]]:
+        groups, _ = group_requests(tokenizer, requests, prefixes=3, paraphrases=0, seed=seed)
+        return {group.subject: group.rows for group in groups}
+
+    assert rows([one, two], 0)["Chad"] == rows([one], 0)["Chad"] == rows([two, one], 0)["Chad"]
+    assert rows([one], 0) != rows([one], 1)
+
+
+def test_facts_of_one_subject_share_a_group_and_a_repeat_counts_once(tiny_llama: Any) -> None:
+    capital = make("Chad", "The capital of Chad is")
+    money = make("CHAD", "The money of Chad is", "franc", relation="currency")
+    bad = make("Mali", "no subject here")
+    groups, refused = group_requests(
+        tiny_llama.tokenizer, [capital, bad, money, capital], prefixes=0, paraphrases=0, seed=0
+    )
+    assert [group.fact_ids for group in groups] == [(capital.fact.id, money.fact.id)]
+    assert [row.kind for row in groups[0].rows] == ["answer", "answer", "drift"]
+    assert list(refused) == [bad.fact.id]
+
+
+def test_rows_at_position_0_count_as_keys_only_when_there_are_no_others(tiny_llama: Any) -> None:
+    tokenizer = tiny_llama.tokenizer
+    name = "a"
+    assert len(tokenizer(name)["input_ids"]) == 1
+    first = make(name, f"{name} is in", paraphrases=(f"The {name} is in",))
+    groups, _ = group_requests(tokenizer, [first], prefixes=0, paraphrases=1, seed=0)
+    assert [row.subject > 0 for row in groups[0].key_rows] == [True]
+    groups, _ = group_requests(tokenizer, [first], prefixes=0, paraphrases=0, seed=0)
+    assert [row.subject for row in groups[0].key_rows] == [0]
