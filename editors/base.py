@@ -109,6 +109,11 @@ class Editor(Protocol):
         """Where it writes."""
         ...
 
+    @property
+    def config_type(self) -> type[Any]:
+        """The dataclass of its numbers."""
+        ...
+
     def fit(self, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: Any | None = None) -> EditDelta:
         """Compute the delta that writes `requests`; the model comes out bit for bit as it went in.
 

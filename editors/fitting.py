@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,20 @@ from editors.targets import Target
 from registry.errors import EditError
 from registry.records import EditRequest
 
-FIRST_EDIT_DEPTH = 1 / 6
-"""Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
-
 MOVED = 1e-3
 """Least fall of the object's negative log-likelihood per token that counts as an effect."""
 
 ROWS = 64
 
 
-def edit_layers(wanted: tuple[int, ...], depth: int, count: int) -> tuple[int, ...]:
-    """The layers to edit: those wanted, or `count` from FIRST_EDIT_DEPTH on, always with a block above the last.
+def edit_layers(wanted: tuple[int, ...], depth: int, first: float, count: int) -> tuple[int, ...]:
+    """The layers to edit: those wanted, or `count` from the share `first` of the depth on; never the last block.
 
     Raises:
         EditError: a wanted layer does not exist, is the model's last, or they do not rise.
     """
     if not wanted:
-        last = min(int(depth * FIRST_EDIT_DEPTH) + count - 1, depth - 2)
+        last = min(int(depth * first) + count - 1, depth - 2)
         wanted = tuple(range(max(0, last - count + 1), last + 1))
     if not wanted or list(wanted) != sorted(set(wanted)) or wanted[0] < 0 or wanted[-1] > depth - 2:
         raise EditError(f"expected rising layers from 0 to {depth - 2}, got {list(wanted)}; name others in the config")
@@ -48,6 +46,8 @@ def find_moments(
 ) -> Moments:
     """The moments that a config names, or those of its texts and of the requests' own sentences.
 
+    Fewer tokens than the keys are wide leave most directions unmeasured; the ridge then grows to match.
+
     Raises:
         EditError: the given moments are not of this model's layers and width.
     """
@@ -55,7 +55,9 @@ def find_moments(
         own = [
             f"{prompt}{request.target}." for request in requests for prompt in (request.prompt, *request.paraphrases)
         ]
-        return measure(model, tokenizer, [*texts, *own, *PREFIXES], layers, source="the requests' own sentences")
+        found = measure(model, tokenizer, [*texts, *own, *PREFIXES], layers, source="the requests' own sentences")
+        width = len(found.layers[layers[0]])
+        return replace(found, ridge=max(found.ridge, width / found.count))
     return Moments.load(given) if isinstance(given, Path) else given
 
 

@@ -3,8 +3,8 @@
     python -m editors.gather MODEL OUT --layers 6 7 8 --text articles.jsonl --source "what the texts are"
 
 MODEL is a Hugging Face folder. With --catalogue and --facts the sentences that the catalogue makes of known facts are
-measured as well, so that edits keep clear of their keys. A .jsonl file gives the field "text" of every line, any other file its
-lines. Each text is cut to --tokens tokens, so that many short beginnings are seen rather than a few long ones.
+measured as well, so that edits keep clear of their keys. A .jsonl file gives the field "text" of every line, any other
+file its lines. Each text is cut to --tokens tokens, so that many short beginnings are seen rather than a few long ones.
 """
 
 import argparse

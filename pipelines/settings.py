@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from guards.admission import AdmissionPolicy
-from guards.sources import Sources
 from guards.efficacy import GatePolicy
 from guards.freshness import SystemPolicy
+from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
 from pipelines.probing import ProbePolicy
 from pipelines.route import RoutePolicy

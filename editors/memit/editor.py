@@ -36,6 +36,9 @@ from editors.trace import evaluating, replaced
 from registry.progress import track
 from registry.records import EditRequest, Scope
 
+FIRST_DEPTH = 1 / 6
+"""Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
+
 
 class MemitEditor:
     """Writes many facts into the MLPs of several layers at once."""
@@ -51,7 +54,7 @@ class MemitEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or MemitConfig()
         layout = layout_of(model)
-        layers = edit_layers(config.layers, len(layout.block_list(model)), config.spread)
+        layers = edit_layers(config.layers, len(layout.block_list(model)), FIRST_DEPTH, config.spread)
         names = [layout.down_name(layer) for layer in layers]
         base = parameters_digest(model, names)
         tuning = config.targets

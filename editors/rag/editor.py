@@ -114,6 +114,7 @@ class RagEditor:
 
     name = NAME
     scope: Scope = "context"
+    config_type = RagConfig
 
     def fit(
         self, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: RagConfig | None = None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -98,7 +98,7 @@ def test_numbers_that_are_not_finite_are_refused(loaded: Any, name: str, value: 
     bad = delta.layers[0].tensors()[name].clone()
     bad[0, 0] = value
     with pytest.raises(EditError, match=rf"NaN or infinity in {name}"):
-        replace(delta, layers=(replace(delta.layers[0], **{name: bad}),))
+        replace(delta, layers=(replace(delta.layers[0], **cast(Any, {name: bad})),))
 
 
 def test_a_sum_that_overflows_is_refused_and_nothing_is_put_on(loaded: Any) -> None:
@@ -180,7 +180,7 @@ def test_the_digest_follows_every_part_that_decides_the_effect(loaded: Any) -> N
         replace(delta, layers=delta.layers[::-1]),
         replace(delta, layers=(replace(first, transposed=not first.transposed), delta.layers[1])),
         *(
-            replace(delta, layers=(replace(first, **{name: tensor + 1e-3}), delta.layers[1]))
+            replace(delta, layers=(replace(first, **cast(Any, {name: tensor + 1e-3})), delta.layers[1]))
             for name, tensor in first.tensors().items()
         ),
     ]

@@ -117,7 +117,8 @@ def test_it_loads_by_name_and_leaves_the_home_sound(
         releases = ReleaseStore(ledger)
         release, model = releases.get(2), model_name(releases.get(2).model)
         digest, _ = build(weights_home, release)
-        assert digest != releases.version(2), "the version of the original lies in another home"
+        kept = releases.version(2)
+        assert kept is None or digest != kept[1], "the version of the original lies in another home"
     uri = f"sqlite:///{weights_home.mlflow / 'mlflow.db'}"
     with silent():
         import mlflow
