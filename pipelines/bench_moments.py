@@ -61,10 +61,11 @@ def with_moments(config: Any, loaded: LoadedModel, home: Home, texts: Path | Non
     from editors.fitting import edit_layers
     from editors.layouts import layout_of
     from editors.moments import Moments, measure
+    from pipelines.keymoments import edited_span
 
     layout = layout_of(loaded.model)
     depth = len(layout.block_list(loaded.model))
-    layers = edit_layers(config.layers, depth, getattr(config, "spread", 1))
+    layers = edit_layers(config.layers, depth, *edited_span(config))
     kept = home.moments / f"{loaded.digest[:_KEY_CHARS]}-{'-'.join(map(str, layers))}"
     if texts is None:
         for folder in (_READY, kept, *sorted(home.moments.glob("*"))):

@@ -35,8 +35,8 @@ QUIET = {
 }
 """What keeps the libraries from calling home, drawing bars and talking; a value that is set already stays."""
 
-TALKATIVE = ("alembic", "great_expectations")
-"""Loggers of libraries that announce what they do and have no setting for it; their warnings are still heard."""
+TALKATIVE = ("alembic", "bm25s", "great_expectations.data_context.types.base")
+"""Loggers that announce what they do, at a level that they set themselves; their warnings are still heard."""
 
 Groups = dict[str, tuple[str, dict[str, Callable[..., Any]]]]
 """Commands by name, by group, each group with its help."""
@@ -142,7 +142,12 @@ def _hush() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).addFilter(_matters)
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Whether a message is a warning or worse."""
+    return record.levelno >= logging.WARNING
 
 
 def main() -> None:

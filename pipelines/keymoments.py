@@ -26,8 +26,17 @@ def editor_config(place: Workplace, editor: str) -> Any:
 
     config = get_editor(editor).config_type.read(place.settings.conf / f"{editor}.yaml")
     model = place.loaded.model
-    layers = edit_layers(config.layers, len(layout_of(model).block_list(model)), getattr(config, "spread", 1))
+    depth = len(layout_of(model).block_list(model))
+    layers = edit_layers(config.layers, depth, *edited_span(config))
     return replace(config, moments=moments_for(place, layers))
+
+
+def edited_span(config: Any) -> tuple[float, int]:
+    """Where the layers that an editor chooses by itself begin, as a share of the depth, and how many they are."""
+    from editors.memit.editor import FIRST_DEPTH
+    from editors.rome.editor import DEPTH
+
+    return (FIRST_DEPTH, config.spread) if hasattr(config, "spread") else (DEPTH, 1)
 
 
 def moments_for(place: Workplace, layers: tuple[int, ...]) -> "Moments":

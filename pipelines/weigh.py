@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Literal
 
 from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding
@@ -27,6 +28,7 @@ refused: a rule forbids it; the reasons say what would make it pass.
 quarantined: it waits for a person, or for more sources.
 """
 
+MAX_RIVALS = 3
 CORRECTION = "correction"
 """Rule of the first reason of an accepted row that says that what was known was never true."""
 ACCEPTED = ("ADD", "UPDATE", "DELETE")
@@ -179,13 +181,13 @@ class Court:
         return self.sources.find(change.known.source, change.known.source_url).tier
 
     def _rivals(self, row: int, change: Change) -> tuple[Support, ...]:
-        """Credible claims of another object from the same day on, where only one can be true."""
+        """Credible claims of another object from the same day on, where only one can be true; the first few of them."""
         fact, relation = self.facts[row], self.judged[row].case.relation
         if change.effect == "NOOP" or (relation is not None and relation.cardinality == "many"):
             return ()
         others = self._credible.get((*self.index.key(fact), fact.valid_from), ())
         same = self.index.names.same_object
-        return tuple(backing for other, backing in others if not same(fact, other, relation))
+        return tuple(islice((backing for other, backing in others if not same(fact, other, relation)), MAX_RIVALS))
 
 
 _Key = tuple[str, str, str, bool]

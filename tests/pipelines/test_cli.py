@@ -1,4 +1,5 @@
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -268,6 +269,15 @@ def test_an_empty_home_has_no_releases(dmmgov: Callable[..., Outcome]) -> None:
 def test_models_are_listed_as_text_and_json(dmmgov: Callable[..., Outcome]) -> None:
     assert "smollm2" in dmmgov("models", "list").out
     assert "smollm2" in {row["name"] for row in json.loads(dmmgov("models", "list", "--json").out)}
+
+
+def test_libraries_warn_and_do_not_chat(dmmgov: Callable[..., Outcome], caplog: pytest.LogCaptureFixture) -> None:
+    dmmgov("--help")
+    logger = logging.getLogger("bm25s")
+    logger.setLevel(logging.DEBUG)
+    logger.debug("chat")
+    logger.warning("careful")
+    assert [record.getMessage() for record in caplog.records] == ["careful"]
 
 
 def test_without_a_command_there_is_help(capsys: Captured) -> None:
