@@ -69,7 +69,7 @@ class Target:
     Attributes:
         delta: change of the hidden state, (d,), float64.
         steps: steps taken.
-        losses: negative log-likelihood per token of each fact's object, by fact id.
+        losses: negative log-likelihood per expected token of each fact, over its contexts, by fact id.
         reached: whether each fact's object is the greedy answer to its own prompt, by fact id.
         shift: |delta| / |h|.
     """

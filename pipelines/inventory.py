@@ -6,6 +6,7 @@ Their digests are noted in the log when a release is published, so that a change
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from registry.artifacts import compare
 from registry.digests import digest_file, folder_manifest
 from registry.home import Home
 from registry.ledger import Ledger, Transaction
+from registry.sealed import is_sealed
 
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".gguf", ".bin")
 """Of files of a model that decide what it answers."""
 CACHE_SUFFIXES = (".json", ".parquet", ".safetensors")
 SOURCE_FILE = "SOURCE.json"
+SEALED = "sealed"
+"""What the log says of a cache file that vouches for itself."""
 
 
 @dataclass(frozen=True)
@@ -90,35 +94,39 @@ def model_problems(home: Home, ledger: Ledger) -> Iterator[str]:
 
 
 def caches(home: Home) -> dict[str, str]:
-    """Digest of every file of a cache below the home folder, by its path relative to it."""
+    """Every file of a cache below the home folder, by its path relative to it: its digest, or that it is sealed."""
     found = {}
     for root in (home.beliefs, home.moments):
-        if root.is_dir():
-            manifest = folder_manifest(root, lambda name: name.endswith(CACHE_SUFFIXES))
-            found.update({f"{root.name}/{name}": digest for name, digest in manifest.items()})
+        for path in sorted(root.rglob("*")) if root.is_dir() else ():
+            if path.is_file() and path.suffix in CACHE_SUFFIXES and not path.name.startswith("."):
+                name = path.relative_to(home.root).as_posix()
+                found[name] = SEALED if path.suffix == ".json" and is_sealed(path.read_bytes()) else digest_file(path)
     return found
 
 
-def record_caches(home: Home, ledger: Ledger, txn: Transaction, actor: str, at: Any) -> None:
+def record_caches(home: Home, ledger: Ledger, txn: Transaction, actor: str, at: datetime) -> None:
     """Note the caches in the log, inside a transaction, where they differ from what it says."""
-    now, before = caches(home), {name: digest for name, (_, digest) in recorded_caches(ledger).items()}
-    changed = {name: digest for name, digest in now.items() if before.get(name) != digest}
+    before = {name: state for name, (_, state) in recorded_caches(ledger).items()}
+    changed = {name: state for name, state in caches(home).items() if before.get(name) != state}
     if changed:
         ledger.append(txn, "caches", {"files": changed}, actor, at)
 
 
 def recorded_caches(ledger: Ledger) -> dict[str, tuple[int, str]]:
-    """The last entry about each file of a cache, and the digest in it."""
+    """The last entry about each file of a cache, and its digest in it (or that it is sealed)."""
     return {
-        name: (entry.seq, digest)
-        for entry in ledger.entries("caches")
-        for name, digest in entry.payload["files"].items()
+        name: (entry.seq, state) for entry in ledger.entries("caches") for name, state in entry.payload["files"].items()
     }
 
 
 def cache_problems(home: Home, ledger: Ledger) -> Iterator[str]:
-    """Files of caches that differ from the log; one that was removed is made again when it is needed."""
-    now = caches(home)
-    for name, (seq, digest) in recorded_caches(ledger).items():
-        if name in now and now[name] != digest:
-            yield f"{home.root / name}: its digest is {now[name]}, recorded in entry {seq} is {digest}"
+    """Files of caches that differ from the log, or whose seal is broken.
+
+    One that was removed is no problem, since it is made again when it is needed; no release rests on one that the log
+    does not know yet.
+    """
+    recorded = recorded_caches(ledger)
+    for name, state in caches(home).items():
+        if name in recorded and state != recorded[name][1]:
+            seq, wanted = recorded[name]
+            yield f"{home.root / name}: found {state}, entry {seq} records {wanted}"

@@ -41,6 +41,8 @@ def open_engine(home: Home) -> Engine:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SETUP_LOCK})
             _make(connection)
+    except NoSuchModuleError as error:
+        raise _bad_url(home) from error
     except ModuleNotFoundError as error:
         raise InputError(
             "the Postgres driver psycopg", "it is not installed", "install it: pip install 'dmm-gov[postgres]'"
@@ -48,7 +50,7 @@ def open_engine(home: Home) -> Engine:
     except OperationalError as error:
         shown = url.render_as_string(hide_password=True)
         raise DmmGovError(
-            f"the ledger at {shown} does not answer: {_first_line(error)}; start it, then again"
+            f"the ledger at {shown} does not answer: {first_line(error)}; start it, then again"
         ) from error
     return engine
 
@@ -61,7 +63,7 @@ def _url(home: Home) -> URL:
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() in ("sqlite", "postgresql"):
             return url
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+    except (ArgumentError, ValueError) as error:
         raise _bad_url(home) from error
     raise _bad_url(home)
 
@@ -72,7 +74,7 @@ def _bad_url(home: Home) -> InputError:
     return InputError("a URL that begins with sqlite or postgresql", repr(scheme), f"set {LEDGER_VARIABLE}")
 
 
-def _first_line(error: SQLAlchemyError) -> str:
+def first_line(error: SQLAlchemyError) -> str:
     """The driver's own words, on one line."""
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
@@ -107,11 +109,11 @@ def _sqlite(url: URL) -> Engine:
             raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", "use its own release")
     except OperationalError as error:
         engine.dispose()
-        words = _first_line(error)
+        words = first_line(error)
         raise InputError("a ledger that can be opened and written", f"{path}: {words}", "check the folder") from error
     except DatabaseError as error:
         engine.dispose()
-        raise IntegrityError(str(path), "a SQLite database", _first_line(error)) from error
+        raise IntegrityError(str(path), "a SQLite database", first_line(error)) from error
     return engine
 
 

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, func, 
 from sqlalchemy.exc import OperationalError
 
 from registry import tables
-from registry.database import locked, open_engine
+from registry.database import first_line, locked, open_engine
 from registry.digests import canonical_json
-from registry.errors import BusyError
+from registry.errors import BusyError, DmmGovError
 from registry.home import Home
 from registry.merkle import Frontier, leaf_hash
 from registry.records import LedgerEntry
@@ -103,8 +103,11 @@ class Ledger:
     def read(self) -> Iterator[Connection]:
         """A connection that sees one moment of the database, whatever others write meanwhile."""
         options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
-        with self.engine.connect().execution_options(**options) as connection:
-            yield connection
+        try:
+            with self.engine.connect().execution_options(**options) as connection:
+                yield connection
+        except OperationalError as error:
+            raise _failed(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -112,6 +115,7 @@ class Ledger:
 
         Raises:
             BusyError: others held the database for longer than its time-out.
+            DmmGovError: the database does not answer, or has no room.
         """
         try:
             with self.engine.execution_options(dmmgov_write=True).connect() as connection, connection.begin():
@@ -125,9 +129,7 @@ class Ledger:
                     head = {"size": txn.frontier.size, "root": txn.frontier.root.hex(), "peaks": peaks}
                     connection.execute(insert(tables.heads), [head])
         except OperationalError as error:
-            if locked(error):
-                raise BusyError("the ledger was locked by other writers for too long; try again") from error
-            raise
+            raise _failed(error) from error
 
     def append(self, txn: Transaction, kind: str, payload: Mapping[str, Any], actor: str, at: datetime) -> LedgerEntry:
         """Append one entry.
@@ -192,6 +194,14 @@ class Ledger:
             return Frontier()
         peaks = bytes.fromhex(row.peaks)
         return Frontier(row.size, tuple(peaks[start : start + 32] for start in range(0, len(peaks), 32)))
+
+
+def _failed(error: OperationalError) -> DmmGovError:
+    """The error for a database that is busy, gone or full."""
+    if locked(error):
+        return BusyError("the ledger was locked by other writers for too long; try again")
+    words = first_line(error)
+    return DmmGovError(f"the ledger does not answer: {words}; what was committed stands, mend it and run again")
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

@@ -24,7 +24,7 @@ from registry.records import EditRequest, Fact
 
 FAMILIES = ("tiny_llama", "tiny_gpt2")
 WRITERS = ("memit", "rome")
-TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, prefixes=1)
+TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
 TEXTS = (
     "The river does not choose its bed once and for all. In flat country it swings from side to side.",
     "Bread needs little more than flour, water, salt and time.",
@@ -112,17 +112,11 @@ def test_written_facts_are_answered_and_were_not_before(name: str, loaded: Any) 
     assert not any(said == value for said, value in zip(before, wanted, strict=True))
 
 
-def test_applied_leaves_no_trace(name: str, loaded: Any) -> None:
+def test_applied_leaves_no_trace_also_after_an_exception(name: str, loaded: Any) -> None:
     delta = fit(name, loaded, asks())
     with delta.applied(loaded.model) as model:
         assert model is loaded.model
-        moved = weights_digest(loaded.model) != loaded.digest
-    assert moved == (delta.scope == "weights")
     assert weights_digest(loaded.model) == loaded.digest
-
-
-def test_applied_leaves_no_trace_after_an_exception(name: str, loaded: Any) -> None:
-    delta = fit(name, loaded, asks())
 
     def fail() -> None:
         assert (weights_digest(loaded.model) != loaded.digest) == (delta.scope == "weights")
@@ -176,7 +170,7 @@ def test_another_seed_gives_another_delta(writer: str, loaded: Any) -> None:
     assert fit(writer, loaded, asks(), targets=replace(TARGETS, seed=1)).digest != fit(writer, loaded, asks()).digest
 
 
-def test_without_holds_the_others_only(name: str, loaded: Any) -> None:
+def test_without_holds_the_others_only(name: str, loaded: Any, tmp_path: Path) -> None:
     delta, (first, second, third) = fit(name, loaded, asks()), asks()
     smaller = delta.without([second.fact.id])
     assert smaller.fact_ids == (first.fact.id, third.fact.id)
@@ -188,6 +182,8 @@ def test_without_holds_the_others_only(name: str, loaded: Any) -> None:
     assert moved == (delta.scope == "weights")
     with delta.without(delta.fact_ids).applied(loaded.model):
         assert weights_digest(loaded.model) == loaded.digest
+    smaller.save(tmp_path / "delta")
+    assert get_editor(name).load(tmp_path / "delta").digest == smaller.digest
 
 
 def test_without_takes_the_answer_away_and_leaves_the_others(name: str, loaded: Any) -> None:
@@ -196,12 +192,6 @@ def test_without_takes_the_answer_away_and_leaves_the_others(name: str, loaded: 
     with delta.without([asks()[1].fact.id]).applied(loaded.model):
         said = [next_token(loaded, request.prompt) for request in asks()]
     assert [text == request.target for text, request in zip(said, asks(), strict=True)] == [True, False, True]
-
-
-def test_a_delta_without_a_fact_survives_save_and_load(name: str, loaded: Any, tmp_path: Path) -> None:
-    smaller = fit(name, loaded, asks()).without([asks()[0].fact.id])
-    smaller.save(tmp_path / "delta")
-    assert get_editor(name).load(tmp_path / "delta").digest == smaller.digest
 
 
 def test_the_empty_fit_holds_nothing(name: str, loaded: Any, tmp_path: Path) -> None:

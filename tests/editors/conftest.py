@@ -50,4 +50,4 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """See `Lab`."""
-    return Lab(TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, prefixes=1))
+    return Lab(TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9))

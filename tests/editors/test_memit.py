@@ -142,15 +142,13 @@ def test_keys_and_values_are_means_over_contexts_and_move_up_layer_by_layer(lab:
 
 def test_several_facts_of_one_subject_are_all_written_and_share_a_column(lab: Any, tiny_llama: Any) -> None:
     first, *_ = lab.requests()
-    money = EditRequest(
-        Fact(first.fact.subject, "currency", "yen"), "ADD", f"The money of {first.fact.subject}", ("yen",)
-    )
+    seat = EditRequest(Fact(first.fact.subject, "seat", "Rome"), "ADD", f"The seat of {first.fact.subject}", ("Rome",))
     moments = lab.moments(tiny_llama, (1,))
     config = MemitConfig(layers=(1,), weight=1e-3, targets=lab.targets, moments=moments)
-    delta = MemitEditor().fit(tiny_llama.model, tiny_llama.tokenizer, [first, money], config)
-    assert delta.columns == ((first.fact.id, money.fact.id),)
+    delta = MemitEditor().fit(tiny_llama.model, tiny_llama.tokenizer, [first, seat], config)
+    assert delta.columns == ((first.fact.id, seat.fact.id),)
     assert [effect.state for effect in delta.effects] == ["written", "written"]
-    assert delta.without([money.fact.id]).fact_ids == ()
+    assert delta.without([seat.fact.id]).fact_ids == ()
 
 
 def test_the_config_file_holds_the_defaults() -> None:

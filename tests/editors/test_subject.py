@@ -74,7 +74,7 @@ def test_the_text_up_to_the_subjects_token_ends_with_the_subject(
     assert text.startswith(begin)
     assert subject in text
     rest = tiny_llama.tokenizer.decode(row.tokens[row.subject + 1 :])
-    assert text + rest + tiny_llama.tokenizer.decode([row.gold[-1]]) == begin + prompt + " Paris"
+    assert text + rest + tiny_llama.tokenizer.decode([row.gold[-1]]) == begin + prompt + " Paris."
     assert tiny_llama.tokenizer.decode(row.tokens[: row.subject]) != text
 
 
@@ -112,10 +112,18 @@ def test_a_start_token_shifts_the_index_and_nothing_else(tiny_llama: Any) -> Non
 def test_scored_positions_predict_the_object(tiny_llama: Any) -> None:
     item = make("France", "The capital of France is", "Porto Novo")
     row = answer_row(tiny_llama.tokenizer, item, item.prompt)
-    full = tiny_llama.tokenizer(item.prompt + item.target)["input_ids"]
+    full = tiny_llama.tokenizer(item.prompt + item.target + ".")["input_ids"]
     assert [full[i + 1] for i in row.scored] == list(row.gold)
-    assert tiny_llama.tokenizer.decode(row.gold) == " Porto Novo"
+    assert tiny_llama.tokenizer.decode(row.gold) == " Porto Novo."
+    assert tiny_llama.tokenizer.decode(row.gold[: row.object_length]) == " Porto Novo"
     assert row.tokens == tuple(full[:-1])
+
+
+def test_an_object_that_ends_with_a_full_stop_gets_no_second_one(tiny_llama: Any) -> None:
+    item = make("France", "The capital of France is", "St. X.")
+    row = answer_row(tiny_llama.tokenizer, item, item.prompt)
+    assert (row.ended, row.object_length) == (False, len(row.gold))
+    assert tiny_llama.tokenizer.decode(row.gold) == " St. X."
 
 
 def test_the_drift_row_scores_its_last_token_only(tiny_llama: Any) -> None:

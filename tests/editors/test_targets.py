@@ -102,7 +102,7 @@ def both(loaded: Any, dtype: torch.dtype, groups: Sequence[Group]) -> tuple[Tens
 
 
 @pytest.mark.parametrize("fixture", FAMILIES)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-6)])
 def test_loss_and_gradient_are_those_of_the_whole_model(
     fixture: str, dtype: torch.dtype, tolerance: float, request: pytest.FixtureRequest
 ) -> None:
@@ -129,10 +129,11 @@ def test_optimising_makes_the_object_the_greedy_answer(lab: Any, fixture: str, r
     for group, target in zip(groups, fit_targets(loaded.model, layout, groups, LAYER, config), strict=True):
         before = plain_logp(loaded.model, group, torch.zeros(target.delta.shape))
         after = plain_logp(loaded.model, group, target.delta.float())
-        gold = list(group.rows[0].gold)
+        own = group.rows[0].object_length
+        gold, scored = list(group.rows[0].gold[:own]), list(group.rows[0].scored[:own])
         assert target.reached == {group.fact_ids[0]: True}
-        assert after[0][list(group.rows[0].scored)].argmax(-1).tolist() == gold
-        assert before[0][list(group.rows[0].scored)].argmax(-1).tolist() != gold
+        assert after[0][scored].argmax(-1).tolist() == gold
+        assert before[0][scored].argmax(-1).tolist() != gold
         assert 0 < target.steps < config.steps
         nlls = [-lp[list(r.scored), list(r.gold)].mean() for r, lp in zip(group.rows, after, strict=True) if r.gold]
         assert target.losses[group.fact_ids[0]] == pytest.approx(float(torch.stack(nlls).mean()), rel=1e-3)

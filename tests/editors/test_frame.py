@@ -1,0 +1,78 @@
+"""Packed sequences with cached beginnings give the logits of the whole model, in every family that a layout covers."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from editors.frame import Frame, Scores
+from editors.layouts import LAYOUTS, layout_of
+from editors.subject import Row
+
+COMMON = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "pad_token_id": 0}
+GATED = {**COMMON, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8, "bos_token_id": None}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "gpt2": {**COMMON, "bos_token_id": None, "eos_token_id": None},
+    "llama": GATED,
+    "mistral": {**GATED, "sliding_window": 64},
+    "qwen2": GATED,
+    "qwen3": GATED,
+}
+GROUPS = (
+    (
+        Row("a", "answer", True, (5, 6, 7, 8, 9, 10), 3, (4, 5), (11, 12)),
+        Row("a", "answer", False, (7, 8, 20, 21), 0, (3,), (11,)),
+        Row("", "drift", False, (6, 7, 8, 30), 2, (3,), ()),
+    ),
+    (Row("b", "answer", True, (40, 41, 42), 2, (2,), (43,)),),
+)
+
+
+def random_model(kind: str, attention: str = "sdpa") -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        models: Any = AutoModelForCausalLM
+        config = AutoConfig.for_model(kind, **SETTINGS[kind])
+        return models.from_config(config, attn_implementation=attention).double().eval()
+
+
+def whole(model: Any, row: Row, layer: int, delta: torch.Tensor) -> torch.Tensor:
+    def add(module: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+        moved = out.clone()
+        moved[0, row.subject] += delta
+        return moved
+
+    hook = layout_of(model).block_list(model)[layer].register_forward_hook(add)
+    logits: torch.Tensor = model(torch.tensor([row.tokens]), use_cache=False).logits[0, list(row.scored)]
+    hook.remove()
+    return logits.log_softmax(-1)
+
+
+def test_every_family_of_every_layout_is_tried() -> None:
+    assert sorted(SETTINGS) == sorted(name for layout in LAYOUTS for name in layout.model_types)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", sorted(SETTINGS))
+@pytest.mark.parametrize("layer", [0, 2])
+def test_packed_and_cached_equals_whole(kind: str, layer: int, attention: str) -> None:
+    model = random_model(kind, attention)
+    with torch.no_grad():
+        frame = Frame(model, layout_of(model), GROUPS, layer)
+        scores = Scores(frame)
+        delta = torch.randn(2, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        first, again = (scores.log_probabilities(frame, frame.run(delta)) for _ in range(2))
+        rows = [(row, delta[i]) for i, rows in enumerate(GROUPS) for row in rows]
+        ordered = [item for item in rows if item[0].kind == "answer"] + [item for item in rows if not item[0].gold]
+        expected = torch.cat([whole(model, row, layer, change) for row, change in ordered])
+        still = torch.cat([whole(model, row, layer, 0 * change) for row, change in ordered])
+        assert float((first - expected).abs().max()) < 1e-10
+        assert torch.equal(first, again), "running twice must not lengthen the cache"
+        assert float((first - still).abs().max()) > 1e-4, "delta must matter"
+        frame.keep([1])
+        kept = frame.run(delta[1:])
+        row = GROUPS[1][0]
+        logits = layout_of(model).logits(model, kept[0, [0]])
+        assert float((logits.log_softmax(-1) - whole(model, row, layer, delta[1])).abs().max()) < 1e-10

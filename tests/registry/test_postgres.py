@@ -1,0 +1,250 @@
+"""The same ledger on Postgres: a server of its own, on a socket in a temporary folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from pipelines.publish import ReleaseDraft, publish, recover
+from registry.consistency import table_problems
+from registry.digests import digest_bytes
+from registry.errors import DmmGovError
+from registry.facts import FactEvent, FactStore
+from registry.feeds import FeedStore
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.records import Fact, Release
+from registry.releases import ReleaseStore
+from registry.tables import APPEND_ONLY
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+UNPRIVILEGED = ("postgres", "nobody")
+WRITERS, APPENDS = 4, 10
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from registry.home import Home
+from registry.ledger import Ledger
+with Ledger.open(Home.at(Path(sys.argv[1]))) as ledger:
+    for number in range(int(sys.argv[3])):
+        with ledger.transaction() as txn:
+            ledger.append(txn, "tick", {"writer": sys.argv[2], "number": number}, "w", datetime.now(UTC))
+"""
+PARIS = Fact("France", "capital", "Paris", date(2000, 1, 1), confidence=0.1)
+
+
+@dataclass
+class Server:
+    """A Postgres server that ends with the tests; the superuser may not run one, so another user does."""
+
+    tools: Path
+    folder: Path
+    user: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, tool: str, *arguments: str) -> None:
+        """Run one of its tools."""
+        subprocess.run(
+            [self.tools / tool, "-D", str(self.folder / "data"), *arguments],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            timeout=120,
+            **self.user,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = f"-c listen_addresses= -k {self.folder} -c fsync=off"
+        self.run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it at once."""
+        self.run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def url(self, database: str) -> str:
+        """URL of a database."""
+        return f"postgresql://dmmgov@/{database}?host={self.folder}"
+
+
+def tools() -> Path | None:
+    """Where Postgres is installed."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return places[-1].parent if places else None
+
+
+def unprivileged() -> dict[str, Any]:
+    """Arguments with which subprocess changes to a user that may run Postgres."""
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    for name in UNPRIVILEGED:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": ()}
+    pytest.skip(f"postgres: there is none of the users {', '.join(UNPRIVILEGED)} to run it")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A running server."""
+    where = tools()
+    if where is None:
+        pytest.skip("postgres: initdb is not installed")
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:
+        server = Server(where, Path(name), unprivileged())
+        if server.user:
+            os.chown(name, server.user["user"], server.user["group"])
+        server.run("initdb", "-A", "trust", "-U", "dmmgov", "-E", "UTF8", "--no-sync", "--locale=C")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def url(server: Server, request: pytest.FixtureRequest) -> str:
+    """URL of an empty database."""
+    name = f"db{digest_bytes(request.node.name.encode())[:16]}"
+    create = [str(server.tools / "createdb"), "-h", str(server.folder), "-U", "dmmgov", name]
+    subprocess.run(create, check=True, capture_output=True, timeout=60)
+    return server.url(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path, url: str) -> Home:
+    """A home whose ledger is in that database."""
+    return Home(tmp_path / "home", url)
+
+
+def fill(ledger: Ledger, at: datetime) -> None:
+    """A release with a fact and a feed."""
+    releases = ReleaseStore(ledger)
+    with ledger.transaction() as txn:
+        releases.commit(txn, Release(1, None, "m", "b", (), "b", "f", "i", "", at, "tester"))
+        releases.register(txn, 1, "1", "d", {}, at)
+        releases.set_alias(txn, "champion", 1, at=at)
+        FactStore(ledger).append(txn, FactEvent(0, "assert", replace(PARIS, recorded_at=at), None, at, "rag", 1))
+        FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
+
+
+def test_what_goes_in_comes_out_as_on_sqlite(home: Home, ledger: Ledger, at: datetime, tmp_path: Path) -> None:
+    fill(ledger, at)
+    assert ledger.verify() == []
+    assert list(table_problems(ledger)) == []
+    with Ledger.open(Home(tmp_path, f"sqlite:///{tmp_path / 'other.db'}")) as other:
+        fill(other, at)
+        assert other.head() == ledger.head()
+        assert other.entries() == ledger.entries()
+        assert FactStore(other).events() == FactStore(ledger).events()
+        assert ReleaseStore(other).get("champion") == ReleaseStore(ledger).get("champion")
+        assert FeedStore(other).rows() == FeedStore(ledger).rows()
+    with Ledger.open(home) as again:
+        assert again.head() == ledger.head()
+
+
+@pytest.mark.parametrize("verb", ["UPDATE", "DELETE"])
+@pytest.mark.parametrize("name", [str(table.name) for table in APPEND_ONLY])
+def test_append_only_tables_refuse_changes(ledger: Ledger, at: datetime, name: str, verb: str) -> None:
+    fill(ledger, at)
+    column = next(table for table in APPEND_ONLY if table.name == name).columns.keys()[-1]
+    statement = f'DELETE FROM "{name}"' if verb == "DELETE" else f'UPDATE "{name}" SET "{column}" = "{column}"'
+    with pytest.raises(DBAPIError, match=f"{name} is append-only"), ledger.transaction() as txn:
+        txn.execute(text(statement))
+
+
+def test_tampering_is_named(ledger: Ledger, at: datetime) -> None:
+    fill(ledger, at)
+    with ledger.transaction() as txn:
+        txn.execute(text("ALTER TABLE entries DISABLE TRIGGER ALL"))
+        txn.execute(text("UPDATE entries SET actor = 'nobody' WHERE seq = 1"))
+        txn.execute(text("ALTER TABLE facts DISABLE TRIGGER ALL"))
+        txn.execute(text("UPDATE facts SET object = 'Lyon'"))
+    assert ledger.verify()[0].startswith("entry 1 ")
+    assert any("fact event 0" in problem for problem in table_problems(ledger))
+
+
+def test_writers_in_several_processes_make_one_line(home: Home, url: str) -> None:
+    command = [sys.executable, "-c", WRITER, str(home.root)]
+    environment = {**os.environ, "DMMGOV_LEDGER_URL": url}
+    runs = [
+        subprocess.Popen([*command, str(number), str(APPENDS)], stderr=subprocess.PIPE, env=environment)
+        for number in range(WRITERS)
+    ]
+    for run in runs:
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, errors.decode()
+    with Ledger.open(home) as ledger:
+        entries = ledger.entries()
+        assert ledger.verify() == []
+    assert [entry.seq for entry in entries] == list(range(WRITERS * APPENDS))
+    for writer in range(WRITERS):
+        own = [entry.payload["number"] for entry in entries if entry.payload["writer"] == str(writer)]
+        assert own == list(range(APPENDS))
+
+
+def test_a_reader_sees_one_moment(ledger: Ledger, home: Home, at: datetime) -> None:
+    count = text("SELECT count(*) FROM entries")
+    with ledger.read() as connection:
+        assert connection.execute(count).scalar_one() == 0
+        with Ledger.open(home) as other:
+            fill(other, at)
+        assert connection.execute(count).scalar_one() == 0
+    assert ledger.head().size == 5
+
+
+def test_a_failed_transaction_leaves_nothing(ledger: Ledger, at: datetime) -> None:
+    fill(ledger, at)
+    before = ledger.head()
+    with pytest.raises(DBAPIError), ledger.transaction() as txn:
+        ReleaseStore(ledger).commit(txn, Release(1, None, "m", "b", (), "b", "f", "i", "", at, "tester"))
+    assert ledger.head() == before
+    assert ledger.verify() == []
+
+
+def test_a_release_is_published_on_it(ledger: Ledger, home: Home, at: datetime, tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "ids.json").write_text("{}")
+    event = FactEvent(0, "assert", PARIS, None, at, "rag", 0)
+    draft = ReleaseDraft(None, "tiny", "b" * 64, (), "b" * 64, (event,), tmp_path / "index", "tester")
+    assert recover(home, ledger) == []
+    release = publish(home, ledger, draft, at)
+    assert (release.number, release.mlflow_version) == (1, "1")
+    assert ReleaseStore(ledger).alias("champion") == 1
+    assert ledger.verify() == []
+    assert recover(home, ledger) == []
+
+
+def test_a_restart_in_the_middle_loses_nothing_that_was_committed(
+    server: Server, ledger: Ledger, home: Home, at: datetime
+) -> None:
+    fill(ledger, at)
+    head = ledger.head()
+    server.stop()
+    with pytest.raises(DmmGovError, match="what was committed stands"):
+        ledger.head()
+    with pytest.raises(DmmGovError, match="does not answer"):
+        Ledger.open(home)
+    server.start()
+    assert ledger.head() == head
+    with ledger.transaction() as txn:
+        ledger.append(txn, "after", {}, "tester", at)
+    assert ledger.verify() == []
