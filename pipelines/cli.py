@@ -152,6 +152,9 @@ def _matters(record: logging.LogRecord) -> bool:
 
 def main() -> None:
     """Entry point of the console script."""
+    import os
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall each other on a busy machine
     sys.exit(run())
 
 

@@ -23,7 +23,7 @@ from pipelines.repair import Bench, Repaired
 from pipelines.route import RAG
 from pipelines.samples import Samples
 from pipelines.workplace import Workplace
-from pipelines.write import Written
+from pipelines.write import Written, moved_to_index
 from registry.artifacts import store
 from registry.events import view
 from registry.progress import track
@@ -76,6 +76,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     """
     bench = _bench(place, routed) if written.delta is not None else None
     repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
     known = known_after(place, routed.requests, written)
     index = _index(place, known)
@@ -93,7 +94,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         system = _answerer(place, known, index, loaded)
         after = ask_changed(asked, written.memory, loaded, system, place.today)
         samples_after = samples.asked(system, place.today)
-        fluency = FluencyCase(texts_before, _read(place, loaded)) if bench is not None else None
+        fluency = FluencyCase(texts_before, _read(place, loaded)) if written.delta is not None else None
         weights = _weights_digest(place, written, loaded)
     verdicts = [
         *_weight_gates(place, routed, repaired, fluency),
@@ -109,6 +110,16 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         index.name,
         weights,
     )
+
+
+def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repaired:
+    """The batch, taken out of the weights as a whole where its gates cannot show that it may stay there."""
+    failed = [verdict for verdict in _weight_gates(place, routed, repaired, None) if verdict.decision != "pass"]
+    if not failed or repaired.written.delta is None:
+        return repaired
+    reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
+    written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
+    return Repaired(written, repaired.fitted, ())
 
 
 def known_after(place: Workplace, requests: Sequence[EditRequest], written: Written) -> list[KnownFact]:

@@ -1,7 +1,7 @@
 """Every editor against every law that an edit must obey, on a random model of every family.
 
-A new editor joins by its line in `editors.EDITORS`; what its scope cannot break is left out by `touches_weights`, and
-`CONFIGS` gives it settings under which a random model can be taught anything.
+A new editor joins by its line in `editors.EDITORS`; laws about weights are for those that write there (`writer`). `config`
+gives settings under which a random model can be taught anything.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from registry.errors import EditError, IntegrityError, ModelError
 from registry.records import EditRequest, Fact
 
 FAMILIES = ("tiny_llama", "tiny_gpt2")
-WRITERS = ("memit", "rome")
+WRITERS = tuple(name for name in sorted(EDITORS) if get_editor(name).scope == "weights")
 TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
 TEXTS = (
     "The river does not choose its bed once and for all. In flat country it swings from side to side.",
@@ -47,10 +47,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def touches_weights(name: str) -> None:
-    """Leave out editors that do not write into weights."""
-    if get_editor(name).scope != "weights":
-        pytest.skip(f"{name} writes into {get_editor(name).scope}, no weights to look at")
+@pytest.fixture(params=WRITERS)
+def writer(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def config(name: str, loaded: Any, **more: Any) -> Any:
@@ -101,9 +100,8 @@ def test_the_delta_holds_what_was_asked_and_says_so(name: str, loaded: Any) -> N
     assert all(effect.state == "written" and effect.explanation for effect in delta.effects)
 
 
-def test_written_facts_are_answered_and_were_not_before(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    delta = fit(name, loaded, asks())
+def test_written_facts_are_answered_and_were_not_before(writer: str, loaded: Any) -> None:
+    delta = fit(writer, loaded, asks())
     before = [next_token(loaded, request.prompt) for request in asks()]
     with delta.applied(loaded.model):
         after = [next_token(loaded, request.prompt) for request in asks()]
@@ -165,7 +163,6 @@ def test_equal_fits_give_equal_bits(name: str, loaded: Any) -> None:
     assert fit(name, loaded, asks()).digest == fit(name, loaded, asks()).digest
 
 
-@pytest.mark.parametrize("writer", WRITERS)
 def test_another_seed_gives_another_delta(writer: str, loaded: Any) -> None:
     assert fit(writer, loaded, asks(), targets=replace(TARGETS, seed=1)).digest != fit(writer, loaded, asks()).digest
 
@@ -186,9 +183,8 @@ def test_without_holds_the_others_only(name: str, loaded: Any, tmp_path: Path) -
     assert get_editor(name).load(tmp_path / "delta").digest == smaller.digest
 
 
-def test_without_takes_the_answer_away_and_leaves_the_others(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    delta = fit(name, loaded, asks())
+def test_without_takes_the_answer_away_and_leaves_the_others(writer: str, loaded: Any) -> None:
+    delta = fit(writer, loaded, asks())
     with delta.without([asks()[1].fact.id]).applied(loaded.model):
         said = [next_token(loaded, request.prompt) for request in asks()]
     assert [text == request.target for text, request in zip(said, asks(), strict=True)] == [True, False, True]
@@ -212,18 +208,16 @@ def test_several_facts_of_one_subject_are_all_written(name: str, loaded: Any) ->
             assert [next_token(loaded, request.prompt) for request in pair] == [request.target for request in pair]
 
 
-def test_a_fact_that_cannot_be_written_is_failed_and_the_others_go_on(name: str, loaded: Any) -> None:
-    touches_weights(name)
+def test_a_fact_that_cannot_be_written_is_failed_and_the_others_go_on(writer: str, loaded: Any) -> None:
     bad = EditRequest(Fact("Oslo", "capital", "Rome"), "ADD", "no such subject here", ("Rome",))
-    delta = fit(name, loaded, [asks()[0], bad, asks()[1]])
+    delta = fit(writer, loaded, [asks()[0], bad, asks()[1]])
     assert [effect.state for effect in delta.effects] == ["written", "failed", "written"]
     assert "holds its subject" in delta.effects[1].explanation
     assert bad.fact.id not in delta.fact_ids
 
 
-def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    delta = fit(name, loaded, asks(), targets=TargetConfig(steps=2, lr=1e-6))
+def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(writer: str, loaded: Any) -> None:
+    delta = fit(writer, loaded, asks(), targets=TargetConfig(steps=2, lr=1e-6))
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not the greedy answer" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
@@ -231,10 +225,9 @@ def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(name: str, loaded: A
         assert weights_digest(loaded.model) == loaded.digest
 
 
-def test_what_the_model_says_already_has_no_effect(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    with fit(name, loaded, asks()[:1]).applied(loaded.model):
-        again = fit(name, loaded, asks()[:1], targets=replace(TARGETS, stop_probability=0.0))
+def test_what_the_model_says_already_has_no_effect(writer: str, loaded: Any) -> None:
+    with fit(writer, loaded, asks()[:1]).applied(loaded.model):
+        again = fit(writer, loaded, asks()[:1], targets=replace(TARGETS, stop_probability=0.0))
     assert [effect.state for effect in again.effects] == ["no_effect"]
     assert "already" in again.effects[0].explanation
     assert again.fact_ids == ()
@@ -248,22 +241,20 @@ def test_a_solved_change_that_moves_nothing_has_no_effect(loaded: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_values_that_are_not_finite_are_failed_and_never_applied(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    delta = fit(name, loaded, asks(), targets=TargetConfig(lr=float("inf")))
+def test_values_that_are_not_finite_are_failed_and_never_applied(writer: str, loaded: Any) -> None:
+    delta = fit(writer, loaded, asks(), targets=TargetConfig(lr=float("inf")))
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not finite" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
 
 
-def test_a_damaged_model_is_said_and_not_edited(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    settings = config(name, loaded)
+def test_a_damaged_model_is_said_and_not_edited(writer: str, loaded: Any) -> None:
+    settings = config(writer, loaded)
     parameter = next(loaded.model.parameters())
     original = parameter.detach().clone()
     parameter.data.fill_(float("nan"))
     try:
-        delta = get_editor(name).fit(loaded.model, loaded.tokenizer, asks(), settings)
+        delta = get_editor(writer).fit(loaded.model, loaded.tokenizer, asks(), settings)
     except EditError:
         delta = None
     finally:
@@ -271,11 +262,10 @@ def test_a_damaged_model_is_said_and_not_edited(name: str, loaded: Any) -> None:
     assert delta is None or {effect.state for effect in delta.effects} == {"failed"}
 
 
-def test_another_base_is_refused(name: str, loaded: Any, tmp_path: Path) -> None:
-    touches_weights(name)
-    delta = fit(name, loaded, asks())
+def test_another_base_is_refused(writer: str, loaded: Any, tmp_path: Path) -> None:
+    delta = fit(writer, loaded, asks())
     delta.save(tmp_path / "delta")
-    twin = get_editor(name).load(tmp_path / "delta")
+    twin = get_editor(writer).load(tmp_path / "delta")
     with delta.applied(loaded.model):
         with pytest.raises(IntegrityError, match="fitted on"):
             twin.apply(loaded.model)
@@ -285,13 +275,12 @@ def test_another_base_is_refused(name: str, loaded: Any, tmp_path: Path) -> None
         assert weights_digest(loaded.model) != loaded.digest
 
 
-def test_an_unknown_family_is_refused_by_name(name: str, loaded: Any) -> None:
-    touches_weights(name)
-    settings = config(name, loaded)
+def test_an_unknown_family_is_refused_by_name(writer: str, loaded: Any) -> None:
+    settings = config(writer, loaded)
     loaded.model.config.model_type, kept = "mamba9", loaded.model.config.model_type
     try:
         with pytest.raises(ModelError, match="mamba9"):
-            get_editor(name).fit(loaded.model, loaded.tokenizer, asks(), settings)
+            get_editor(writer).fit(loaded.model, loaded.tokenizer, asks(), settings)
     finally:
         loaded.model.config.model_type = kept
 

@@ -303,4 +303,4 @@ def test_the_script_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    one_clear_line(Outcome(done.returncode, done.stdout, done.stderr), 2)
+    assert "none.csv" in one_clear_line(Outcome(done.returncode, done.stdout, done.stderr), 2)

@@ -15,6 +15,7 @@ from pipelines.publish import publish
 from pipelines.tracking import mlflow_client
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.sealed import sealed
 
 SUFFIXES = (".safetensors", ".parquet", ".json")
 
@@ -88,6 +89,23 @@ def test_a_file_that_was_put_in_is_named(home: Home) -> None:
     folder = next(path for path in home.deltas.iterdir())
     (folder / "more.json").write_text("{}")
     assert any("more.json" in problem for problem in verify_home(home))
+
+
+def test_a_sealed_cache_may_be_rewritten_but_not_damaged(home: Home, publishing: Any) -> None:
+    cache = home.beliefs / "sealed.json"
+    cache.write_bytes(sealed({"answers": {"a": 1}}))
+    drafts = publishing(home)
+    with Ledger.open(home) as ledger:
+        publish(home, ledger, drafts.of(parent=2), drafts.at)
+    cache.write_bytes(sealed({"answers": {"a": 1, "b": 2}}))
+    assert verify_home(home) == []
+    cache.write_bytes(cache.read_bytes().replace(b"2", b"3"))
+    assert [problem for problem in verify_home(home) if str(cache) in problem] != []
+
+
+def test_a_cache_that_no_release_saw_is_no_problem(home: Home) -> None:
+    (home.beliefs / "new.json").write_text("{}")
+    assert verify_home(home) == []
 
 
 def test_a_cache_that_is_gone_is_no_problem(home: Home) -> None:
