@@ -1,7 +1,7 @@
 """Every editor against every law that an edit must obey, on a random model of every family.
 
-A new editor joins by its line in `editors.EDITORS`; laws about weights are for those that write there (`writer`). `config`
-gives settings under which a random model can be taught anything.
+A new editor joins by its line in `editors.EDITORS`; laws about weights are for those that write there (`writer`).
+`config` gives settings under which a random model can be taught anything.
 """
 
 from collections.abc import Iterator
