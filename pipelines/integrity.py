@@ -7,10 +7,12 @@ models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from pipelines.inventory import cache_problems, model_problems
 from pipelines.recovery import aliased, published_entry
-from pipelines.tracking import LEAF_TAG, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
-from registry.artifacts import MANIFEST, compare, verify
+from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
+from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
 from registry.consistency import table_problems
 from registry.digests import digest_file, folder_manifest
 from registry.errors import DmmGovError
@@ -44,7 +46,7 @@ def verify_home(home: Home, ledger: Ledger | None = None) -> list[str]:
         for check in CHECKS:
             try:
                 problems += check(home, ledger)
-            except (DmmGovError, ValueError, KeyError, TypeError, OSError) as error:
+            except (DmmGovError, SQLAlchemyError, ValueError, KeyError, TypeError, OSError) as error:
                 # What is read here may have been tampered with in any way; a check that cannot end has found something.
                 problems.append(f"{check.__name__.strip('_')} cannot be checked: {type(error).__name__}: {error}")
             advance(1)
@@ -62,7 +64,7 @@ def _tables(home: Home, ledger: Ledger) -> Iterator[str]:
 
 
 def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
-    """Deltas and snapshots of every release."""
+    """Deltas and snapshots of every release, and those that no release holds (yet, or any more)."""
     named: dict[Path, int] = {}
     releases = ReleaseStore(ledger)
     for release in releases.all():
@@ -73,6 +75,10 @@ def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
     for path, number in named.items():
         for problem in verify(path):
             yield f"release {number}: {problem}"
+    for root in (home.deltas, home.snapshots, versions_folder(home)):
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if path not in named and path.is_dir() and not path.name.startswith(STAGED_PREFIX):
+                yield from (f"no release: {problem}" for problem in verify(path) if MLFLOW_OWN not in problem)
     for release in releases.all():
         snapshot = home.snapshots / release.facts_snapshot
         events = FactStore(ledger).events(releases.lineage(release.number))

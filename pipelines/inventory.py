@@ -20,6 +20,7 @@ MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".gguf", 
 """Of files of a model that decide what it answers."""
 CACHE_SUFFIXES = (".json", ".parquet", ".safetensors")
 SOURCE_FILE = "SOURCE.json"
+MOMENTS = "moments.json"
 SEALED = "sealed"
 """What the log says of a cache file that vouches for itself."""
 
@@ -130,3 +131,17 @@ def cache_problems(home: Home, ledger: Ledger) -> Iterator[str]:
         if name in recorded and state != recorded[name][1]:
             seq, wanted = recorded[name]
             yield f"{home.root / name}: found {state}, entry {seq} records {wanted}"
+    for path in sorted(home.moments.rglob(MOMENTS)):
+        if path.relative_to(home.root).as_posix() not in recorded:
+            yield from _moments_problems(path)
+
+
+def _moments_problems(path: Path) -> Iterator[str]:
+    """Why moments that the log does not know yet do not have the digest that they name."""
+    from editors.moments import Moments
+
+    try:
+        Moments.load(path.parent)
+    except Exception as error:
+        # Readers of damaged files raise anything; whatever it is, these moments cannot be used.
+        yield f"{path.parent} cannot be used: {type(error).__name__}: {error}"

@@ -108,8 +108,8 @@ def publish(
         lineage = () if draft.parent is None else releases.lineage(draft.parent)
         before = FactStore(ledger).events(lineage)
         start = FactStore(ledger).next_seq()
-        events = [replace(event, seq=start + place, release=number) for place, event in enumerate(draft.events)]
-        _check(home, releases, draft, [*before, *events])
+        events = _numbered(draft.events, before, start, number)
+        _check(home, releases, draft)
         with ledger.transaction() as txn:
             intent = {"release": number, "parent": draft.parent, "deltas": list(draft.deltas), "actor": draft.actor}
             IntentStore(ledger).set(txn, "publish", intent)
@@ -124,7 +124,32 @@ def publish(
         return releases.get(number)
 
 
-def _check(home: Home, releases: ReleaseStore, draft: ReleaseDraft, events: Sequence[FactEvent]) -> None:
+def _numbered(events: Sequence[FactEvent], before: Sequence[FactEvent], start: int, number: int) -> list[FactEvent]:
+    """The events of a draft with their places and their release; an end names the fact as it was asserted.
+
+    Args:
+        events: of the draft.
+        before: of its lineage.
+        start: place of the first.
+        number: number of the release.
+
+    Raises:
+        InputError: one ends what the release does not know.
+    """
+    asserted = {event.fact.id: event.fact for event in before if event.kind == "assert"}
+    numbered = []
+    for place, event in enumerate(events, start):
+        fact = event.fact
+        if event.kind == "assert":
+            asserted[fact.id] = fact
+        elif fact.id not in asserted:
+            named = f"{event.kind} of {fact.subject} · {fact.relation} · {fact.object}"
+            raise InputError("an end only for what the release knows", named, "assert it first, or leave it out")
+        numbered.append(replace(event, seq=place, release=number, fact=asserted[fact.id]))
+    return numbered
+
+
+def _check(home: Home, releases: ReleaseStore, draft: ReleaseDraft) -> None:
     """Refuse a draft that does not fit what is there.
 
     Raises:
@@ -138,13 +163,6 @@ def _check(home: Home, releases: ReleaseStore, draft: ReleaseDraft, events: Sequ
         raise InputError("the base's own digest for weights without a delta", draft.weights_digest, "name the deltas")
     for digest in draft.deltas:
         checked(home.deltas, digest)
-    held: set[str] = set()
-    for event in events:
-        if event.kind == "assert":
-            held.add(event.fact.id)
-        elif event.fact.id not in held:
-            named = f"{event.kind} of {event.fact.subject} · {event.fact.relation} · {event.fact.object}"
-            raise InputError("an end only for what the release knows", named, "assert it first, or leave it out")
 
 
 def _index(home: Home, index: Path | str) -> Artifact:

@@ -73,8 +73,8 @@ class ReaderPolicy:
         max_new_tokens: longest answer.
     """
 
-    form: str = "answer"
-    examples: int = 2
+    form: str = "cloze"
+    examples: int = 1
     max_new_tokens: int = 16
 
 
@@ -97,14 +97,14 @@ WORKED = (
 
 def _answer_form(tokenizer: Any, reading: Reading) -> str:
     """Worked examples, then "Fact: ... Question: ... Answer:"."""
-    shown = [f"Fact: {one.statement}\nQuestion: {one.question}\nAnswer: {one.answer}\n" for one in reading.examples]
-    return "\n".join([*shown, f"Fact: {reading.case.statement}\nQuestion: {reading.case.question}\nAnswer:"])
+    shown = [f"Fact: {one.statement}\nQuestion: {one.question}\nAnswer: {one.answer}" for one in reading.examples]
+    return "\n\n".join([*shown, f"Fact: {reading.case.statement}\nQuestion: {reading.case.question}\nAnswer:"])
 
 
 def _cloze_form(tokenizer: Any, reading: Reading) -> str:
     """Worked examples, then the fact and its cloze prompt."""
-    shown = [f"{one.statement} So: {one.prompt} {one.answer}.\n" for one in reading.examples]
-    return "".join([*shown, f"{reading.case.statement} So: {reading.case.prompt}"])
+    shown = [f"{one.statement} So: {one.prompt} {one.answer}." for one in reading.examples]
+    return "\n\n".join([*shown, f"{reading.case.statement} So: {reading.case.prompt}"])
 
 
 def _chat_form(tokenizer: Any, reading: Reading) -> str:

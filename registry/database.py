@@ -26,6 +26,20 @@ def locked(error: OperationalError) -> bool:
     return "database is locked" in words or "lock timeout" in words or "could not obtain lock" in words
 
 
+def damaged(error: DatabaseError) -> bool:
+    """Whether the database's file is not what it was."""
+    words = str(error).lower()
+    return "malformed" in words or "not a database" in words or "decode to utf-8" in words
+
+
+def file_problems(connection: Connection) -> list[str]:
+    """What SQLite itself finds wrong with its file, beyond the rows that can be read."""
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(words) for (words,) in connection.exec_driver_sql("PRAGMA integrity_check")]
+    return [f"the ledger's file: {' '.join(words.split())}" for words in found if words != "ok"]
+
+
 def open_engine(home: Home) -> Engine:
     """Connect to the database that `home.ledger_url` names and make its tables when they are missing.
 

@@ -17,12 +17,12 @@ from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, func, insert, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from registry import tables
-from registry.database import first_line, locked, open_engine
+from registry.database import damaged, file_problems, first_line, locked, open_engine
 from registry.digests import canonical_json
-from registry.errors import BusyError, DmmGovError
+from registry.errors import BusyError, DmmGovError, IntegrityError
 from registry.home import Home
 from registry.merkle import Frontier, leaf_hash
 from registry.records import LedgerEntry
@@ -106,7 +106,7 @@ class Ledger:
         try:
             with self.engine.connect().execution_options(**options) as connection:
                 yield connection
-        except OperationalError as error:
+        except DatabaseError as error:
             raise _failed(error) from error
 
     @contextmanager
@@ -128,7 +128,7 @@ class Ledger:
                     peaks = "".join(peak.hex() for peak in txn.frontier.peaks)
                     head = {"size": txn.frontier.size, "root": txn.frontier.root.hex(), "peaks": peaks}
                     connection.execute(insert(tables.heads), [head])
-        except OperationalError as error:
+        except DatabaseError as error:
             raise _failed(error) from error
 
     def append(self, txn: Transaction, kind: str, payload: Mapping[str, Any], actor: str, at: datetime) -> LedgerEntry:
@@ -184,7 +184,7 @@ class Ledger:
     def verify(self) -> list[str]:
         """Recompute every leaf and every recorded root; one line per problem, the first bad entry first."""
         with self.read() as connection:
-            return list(_problems(connection))
+            return [*_problems(connection), *file_problems(connection)]
 
     @staticmethod
     def _frontier(connection: Connection) -> Frontier:
@@ -196,11 +196,15 @@ class Ledger:
         return Frontier(row.size, tuple(peaks[start : start + 32] for start in range(0, len(peaks), 32)))
 
 
-def _failed(error: OperationalError) -> DmmGovError:
-    """The error for a database that is busy, gone or full."""
+def _failed(error: DatabaseError) -> Exception:
+    """The error to raise for one of the database: busy, gone, full or damaged; any other one is given back as it is."""
+    words = first_line(error)
+    if damaged(error):
+        return IntegrityError("the ledger's database", "a whole one", words)
+    if not isinstance(error, OperationalError):
+        return error
     if locked(error):
         return BusyError("the ledger was locked by other writers for too long; try again")
-    words = first_line(error)
     return DmmGovError(f"the ledger does not answer: {words}; what was committed stands, mend it and run again")
 
 

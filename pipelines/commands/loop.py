@@ -58,7 +58,7 @@ def update(
 def schedule(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder in which feed files arrive.")],
-    cron: Annotated[str, typer.Option("--cron", metavar="EXPR", help="When to look: a cron expression.")] = "0 2 * * *",
+    cron: Annotated[str, typer.Option("--cron", metavar="EXPR", help="When to look: a cron expression.")] = "0 3 * * *",
     timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone in which EXPR is read.")] = "UTC",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port of Prefect's pages on 127.0.0.1; 0 takes a free one.")

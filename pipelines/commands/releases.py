@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines import console
+from pipelines.commands import telling
 from pipelines.commands.options import Actor, AsJson, ReleaseRef, actor_name, home_of
 
 
@@ -40,8 +41,8 @@ def show_release(context: typer.Context, release: ReleaseRef, as_json: AsJson = 
     from registry.releases import ReleaseStore
 
     with Ledger.open(home_of(context)) as ledger:
-        values = ReleaseStore(ledger).get(release).to_dict()
-    console.show(values, as_json, lambda: console.figures(f"Release {values['number']}", values))
+        found = ReleaseStore(ledger).get(release)
+    console.show(found, as_json, lambda: console.pairs(f"Release {found.number}", telling.release_rows(found)))
 
 
 def diff_releases(

@@ -1,6 +1,6 @@
 """How the results of the loop are told to people: rows of name and text for `pipelines.console.pairs`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.console import phrase, told
@@ -8,6 +8,7 @@ from pipelines.console import phrase, told
 if TYPE_CHECKING:
     from pipelines.demo import DemoResult
     from pipelines.outcome import UpdateResult
+    from registry.records import Release
 
 ENDINGS = {
     "published": "published, and the champion now",
@@ -47,17 +48,59 @@ def demo_rows(result: "DemoResult") -> Rows:
     rows = told(
         {
             "rows of the feed": dict(update.decisions),
-            "admission": result.admission,
+            "admission": _admission(result.admission),
             "accepted facts live in": dict(update.memories),
-            "moved to the index": f"{len(update.moved)} facts that the weights could not hold" if update.moved else "",
         }
     )
+    rows += [("moved to the index", one["reason"]) for one in update.moved[:SPELT_OUT]]
     rows += _measured(update)
     for asked in result.dated:
         where = f"{asked.source or 'no source'}, {asked.memory or 'no memory'}"
         rows.append((f"as of {asked.as_of}", f"{asked.question} {asked.answer} ({where})"))
-    rows += told({"rollback": result.rollback, "release": update.release, "report": result.report})
+    rows.append(("rollback", _rollback(result.rollback)))
+    rows += told({"champion": f"r{update.release}", "report": result.report})
     return rows + _cost(result.seconds, result.peak_rss_mb)
+
+
+def release_rows(release: "Release") -> Rows:
+    """What a release is made of, its gates, and the figures of its summary that fit on a line."""
+    apart = ("gates", "summary")
+    rows = told({name: value for name, value in release.to_dict().items() if name not in apart})
+    rows += _gates(release.gates)
+    summary = {name: release.summary.get(name) for name in ("feed", "decisions", "memories")}
+    rows += told(summary)
+    shares = (
+        ("freshness_before", "answered before"),
+        ("freshness_after", "answered after"),
+        ("locality", "untouched facts"),
+    )
+    for name, words in shares:
+        text = _share(release.summary.get(name) or {})
+        rows += [(words, text)] if text else []
+    return rows
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> Rows:
+    """One row per gate."""
+    return [(f"gate {gate.get('guard', '')}", f"{gate.get('decision')}: {gate.get('explanation')}") for gate in gates]
+
+
+def _admission(score: Mapping[str, Any]) -> str:
+    """How admission compares with the truth that comes with the feed."""
+    accepted = score["falsehoods_accepted"]
+    return (
+        f"{score['right']} of {score['rows']} rows as they should be; good rows let in: {score['good_recall']:.3f} of "
+        f"{score['good_rows']}; falsehoods let in: {len(accepted)} of {score['falsehoods']}"
+    )
+
+
+def _rollback(rollback: Mapping[str, Any]) -> str:
+    """What the way back gave."""
+    digests = "the weights' digest equals the recorded one" if rollback["equal"] else "the weights' digest DIFFERS"
+    answers = "all as before" if rollback["answers_as_before"] else "NOT all as before"
+    return (
+        f"to r{rollback['to']}: {digests}; {rollback['answers_asked']} answers {answers}; {rollback['seconds']:.1f} s"
+    )
 
 
 def _measured(update: "UpdateResult") -> Rows:
@@ -67,19 +110,18 @@ def _measured(update: "UpdateResult") -> Rows:
         ("answered after", _share(update.freshness_after)),
         ("untouched facts", _share(update.locality)),
     ]
-    gates = [
-        (f"gate {gate.get('guard', '')}", f"{gate.get('decision')}: {gate.get('explanation')}") for gate in update.gates
-    ]
-    return [(name, text) for name, text in rows if text] + gates
+    return [(name, text) for name, text in rows if text] + _gates(update.gates)
 
 
 def _share(measured: Mapping[str, Any]) -> str:
-    """A share with its interval and whatever else was measured with it; empty when nothing was."""
-    if "share" not in measured:
-        return phrase(measured) if measured else ""
-    interval = f" [{measured['low']:.3f}, {measured['high']:.3f}]" if {"low", "high"} <= set(measured) else ""
-    rest = {name: value for name, value in measured.items() if name not in ("share", "low", "high")}
-    return f"{measured['share']:.3f}{interval}" + (f" ({phrase(rest)})" if rest else "")
+    """A share with its interval, how many it rests on, and the model's own words; empty when nothing was measured."""
+    if measured.get("share") is None:
+        return ""
+    words = f"{measured['share']:.3f} [{measured['low']:.3f}, {measured['high']:.3f}] of {measured['n']}"
+    for memory, part in measured.get("by_memory", {}).items():
+        words += f"; {memory} {part['right']} of {part['n']}"
+    agreement = measured.get("reader_agreement")
+    return words if agreement is None else f"{words}; the model's own words hold the fact: {agreement:.3f}"
 
 
 def _cost(seconds: Mapping[str, float], peak_rss_mb: float) -> Rows:

@@ -114,14 +114,14 @@ def drafts(home: Home, publishing: Callable[[Home], Drafts]) -> Drafts:
     return publishing(home)
 
 
-def random_delta(loaded: LoadedModel, layer: int, fact_ids: tuple[str, ...], seed: int = 0) -> WeightDelta:
+def random_delta(loaded: LoadedModel, layer: int, fact_ids: tuple[str, ...], strength: float = 1.0) -> WeightDelta:
     """A real delta of one column per fact, large enough to change what the model says."""
     import torch
 
     parameter = f"model.layers.{layer}.mlp.down_proj.weight"
     d_out, d_in = loaded.model.get_parameter(parameter).shape
-    numbers = torch.Generator().manual_seed(seed)
-    targets = torch.randn(d_out, len(fact_ids), generator=numbers, dtype=torch.float64)
+    numbers = torch.Generator().manual_seed(0)
+    targets = strength * torch.randn(d_out, len(fact_ids), generator=numbers, dtype=torch.float64)
     basis = torch.randn(len(fact_ids), d_in, generator=numbers, dtype=torch.float64)
     gram = basis @ basis.t()
     solved = LayerDelta.solved(parameter, False, "ridge", targets, basis, gram)
@@ -131,10 +131,10 @@ def random_delta(loaded: LoadedModel, layer: int, fact_ids: tuple[str, ...], see
 
 
 def publish_weights(
-    home: Home, drafts: Drafts, loaded: LoadedModel, model: str, layer: int, delta: WeightDelta | None = None
+    home: Home, drafts: Drafts, loaded: LoadedModel, model: str, layer: int, strength: float = 1.0
 ) -> None:
     """Publish a release of France alone, and one that writes Nauru into the weights of layer `layer`."""
-    delta = delta or random_delta(loaded, layer, (NAURU.id,))
+    delta = random_delta(loaded, layer, (NAURU.id,), strength)
     with delta.applied(loaded.model):
         edited = weights_digest(loaded.model)
     first = replace(
@@ -182,9 +182,11 @@ def weights_home(weights_original: Path, tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def weights_release(publishing: Callable[[Home], Drafts]) -> Callable[[Home, LoadedModel, str, int], None]:
+def weights_release(publishing: Callable[[Home], Drafts]) -> Callable[[Home, LoadedModel, str, int, float], None]:
     """Publishes the two releases of `publish_weights` with any model into any home."""
-    return lambda home, loaded, model, layer: publish_weights(home, publishing(home), loaded, model, layer)
+    return lambda home, loaded, model, layer, strength: publish_weights(
+        home, publishing(home), loaded, model, layer, strength
+    )
 
 
 @pytest.fixture

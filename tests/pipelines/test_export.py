@@ -129,7 +129,7 @@ def test_a_release_that_was_changed_leaves_no_folder(weights_home: Home, tmp_pat
 def test_the_reference_model_exports_as_well(
     smollm2: LoadedModel, smollm2_folder: Path, home: Home, weights_release: Any, tmp_path: Path
 ) -> None:
-    weights_release(home, smollm2, str(smollm2_folder), 20)
+    weights_release(home, smollm2, str(smollm2_folder), 20, 3000.0)
     with Ledger.open(home) as ledger:
         release = ReleaseStore(ledger).get("champion")
     export(home, "champion", tmp_path / "checkpoint")

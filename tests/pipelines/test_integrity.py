@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from editors.moments import Moments
 from pipelines.integrity import verify_home
 from pipelines.publish import publish
 from pipelines.tracking import mlflow_client
+from registry.errors import InputError, IntegrityError
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.sealed import sealed
@@ -89,6 +91,53 @@ def test_a_file_that_was_put_in_is_named(home: Home) -> None:
     folder = next(path for path in home.deltas.iterdir())
     (folder / "more.json").write_text("{}")
     assert any("more.json" in problem for problem in verify_home(home))
+
+
+def test_an_artefact_of_no_release_is_looked_at_too(home: Home, publishing: Any) -> None:
+    orphan = home.deltas / publishing(home).delta("[1]")
+    assert verify_home(home) == []
+    (orphan / "delta.json").write_text("[2]")
+    assert [problem for problem in verify_home(home) if str(orphan) in problem] != []
+
+
+def test_moments_that_the_log_does_not_know_vouch_for_themselves(home: Home) -> None:
+    import torch
+
+    moments = Moments({0: torch.eye(4, dtype=torch.float64)}, 7, "m", "t")
+    moments.save(home.moments / "tiny")
+    assert verify_home(home) == []
+    path = home.moments / "tiny" / "moments.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert [problem for problem in verify_home(home) if str(path.parent) in problem] != []
+
+
+def problems_of(home: Home) -> list[str]:
+    """What is found, or why the ledger cannot be opened at all."""
+    try:
+        return verify_home(home)
+    except (IntegrityError, InputError) as error:
+        return [str(error)]
+
+
+def test_a_damaged_ledger_file_is_a_finding_and_never_a_crash(home: Home) -> None:
+    ledger_file = home.root / "ledger.db"
+    with Ledger.open(home) as ledger, ledger.read() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = ledger_file.read_bytes()
+    dice = random.Random(11)
+    found = 0
+    for _ in range(40):
+        after = bytearray(before)
+        after[dice.randrange(len(after))] ^= 1 << dice.randrange(8)
+        ledger_file.write_bytes(after)
+        found += bool(problems_of(home))
+        for rest in home.root.glob("ledger.db-*"):
+            rest.unlink()
+    assert 0 < found <= 40
+    ledger_file.write_bytes(before)
+    assert verify_home(home) == []
 
 
 def test_a_sealed_cache_may_be_rewritten_but_not_damaged(home: Home, publishing: Any) -> None:

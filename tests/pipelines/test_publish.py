@@ -10,6 +10,7 @@ import pytest
 from pipelines.publish import publish, recover
 from pipelines.tracking import mlflow_client, model_name
 from registry.artifacts import verify
+from registry.consistency import table_problems
 from registry.errors import InputError, IntegrityError
 from registry.facts import FactEvent, FactStore, read_snapshot, view
 from registry.feeds import FeedStore
@@ -63,6 +64,17 @@ def test_a_second_release_adds_to_the_first(home: Home, ledger: Ledger, drafts: 
     assert [one.fact for one in before] == [FRANCE]
     assert [event.seq for event in FactStore(ledger).events()] == [0, 1, 2]
     assert first.index_snapshot == second.index_snapshot
+
+
+def test_an_end_may_name_the_fact_as_it_is_known_by_now(home: Home, ledger: Ledger, drafts: Any) -> None:
+    publish(home, ledger, drafts.of(drafts.brings(FRANCE)), AT)
+    for parent, year in ((1, 2030), (2, 2028)):
+        (known,) = view(FactStore(ledger).events())
+        end = FactEvent(0, "close", known.fact, date(year, 1, 1), AT, "rag", 0)
+        publish(home, ledger, drafts.of(end, parent=parent), AT)
+    (known,) = view(FactStore(ledger).events())
+    assert (known.fact.valid_to, known.fact.id) == (date(2028, 1, 1), FRANCE.id)
+    assert list(table_problems(ledger)) == []
 
 
 def test_a_branch_does_not_see_what_its_sibling_brought(home: Home, ledger: Ledger, drafts: Any) -> None:
