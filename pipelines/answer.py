@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pipelines.asking import form_of
 from pipelines.indexing import open_index, statements
 from pipelines.reader import Words, read
 from pipelines.reply import CONTEXT_MEMORY, NOT_KNOWN, AnswerPolicy, Reply, Setting
@@ -103,8 +102,14 @@ class Answerer:
             return []
         if self.model is None:
             raise InputError("a model for the parametric setting", "none", "give one, or ask offline")
-        said = self._say([self._bare_prompt(one) for one in resolved])
-        return [self._judged(one, words) for one, words in zip(resolved, said, strict=True)]
+        clear = [number for number, one in enumerate(resolved) if _is_clear(one)]
+        said = dict(zip(clear, self._say([self._bare_prompt(resolved[number]) for number in clear]), strict=True))
+        return [
+            self._judged(one, said[number])
+            if number in said
+            else self._reply(one, "parametric", NOT_KNOWN, known=False, why=f"the weights were not asked: {one.why}")
+            for number, one in enumerate(resolved)
+        ]
 
     def _judged(self, one: Resolution, words: "Generation") -> Reply:
         """The reply to what the weights said: supported by a fact in them, or sure enough, or not known."""
@@ -175,14 +180,8 @@ class Answerer:
         return generate(self.model.model, self.model.tokenizer, prompts, max_new_tokens=self.policy.max_new_tokens)
 
     def _bare_prompt(self, one: Resolution) -> str:
-        """What the weights are asked: the relation's cloze prompt where it is clear, otherwise the question itself."""
-        from editors.generate import chat_prompt
-
-        if one.relation is not None and one.subject is not None and not one.reversed:
-            return self.wording.prompt(one.relation, one.subject)
-        if form_of(one.question) == "cloze" or self.model is None:
-            return one.question.strip()
-        return chat_prompt(self.model.tokenizer, one.question)
+        """What the weights are asked: the relation's cloze prompt about the subject."""
+        return self.wording.prompt(one.relation or "", one.subject or "")
 
     def _in_weights(self, one: Resolution) -> bool:
         """Whether the one fact that a question asks for was written into the weights."""
@@ -206,6 +205,14 @@ class Answerer:
         """A reply in this state."""
         words, agrees, certainty = said if said is not None else (None, None, None)
         return Reply(one.question, text, setting, known, facts, words, agrees, self.release, one.day, certainty, why)
+
+
+def _is_clear(one: Resolution) -> bool:
+    """Whether subject and relation of a question are clear, so that the weights can be asked its cloze prompt.
+
+    How sure a model is of an open question says nothing: it is as fluent about what does not exist.
+    """
+    return one.status in ("found", "no_fact") and one.subject is not None and not one.reversed
 
 
 def open_answerer(home: Home, setting: str = "offline", release: str | int | None = None) -> Answerer:

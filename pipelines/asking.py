@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 from registry.catalogue import OBJECT, SUBJECT, Catalogue, Relation
 from registry.text import normalise
@@ -192,16 +191,3 @@ def asks_otherwise(words: Sequence[str], shape: Shape) -> bool:
         if at:
             decisive.add(words[at - 1])
     return bool(odd & decisive)
-
-
-Form = Literal["question", "cloze"]
-
-
-def form_of(question: str) -> Form:
-    """Whether it asks, or begins a sentence that wants its end."""
-    first = tokens(question)[:1]
-    asks = question.rstrip().endswith("?") or (first and first[0] in _ASKING)
-    return "question" if asks else "cloze"
-
-
-_ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "how", "tell", "name", "give", "say"))

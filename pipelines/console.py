@@ -138,7 +138,7 @@ class Work:
 
 @dataclass
 class ProgressListener:
-    """Draws a bar for each piece of work that lasts, and writes a line with its seconds when it ends.
+    """Draws a bar for each piece of work that lasts, and writes a line when work ends that lies in no other.
 
     Attributes:
         bars: Rich's bars, started with the first piece of work; they stay undrawn where nobody watches.
@@ -175,9 +175,8 @@ class ProgressListener:
         if self.bars is None:
             return
         self.bars.remove_task(work.bar)
-        if seconds >= PATIENCE_S and work.depth <= 1:
-            text = f"{'  ' * work.depth}{work.title} {seconds:.1f} s"
-            self.bars.console.print(text, style="dim", markup=False, soft_wrap=True)
+        if seconds >= PATIENCE_S and work.depth == 0:
+            self.bars.console.print(f"{work.title} {seconds:.1f} s", style="dim", markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take all bars off the screen."""

@@ -24,7 +24,7 @@ class AnswerPolicy:
         reader: how the reader is asked.
     """
 
-    certainty: float = 0.6
+    certainty: float = 0.7
     max_new_tokens: int = 12
     meaning: MeaningPolicy = field(default_factory=MeaningPolicy)
     reader: ReaderPolicy = field(default_factory=ReaderPolicy)
