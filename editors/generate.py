@@ -7,7 +7,7 @@ decoding, cut at their natural stop.
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ ROWS = 64
 
 WINDOW = 512
 """Tokens of running text that are scored in one piece."""
+
+
+Enough = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,14 @@ class _Row:
     logs: list[float]
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[Generation]:
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 12,
+    enough: Enough | None = None,
+) -> list[Generation]:
     """Answer every prompt by greedy decoding.
 
     Args:
@@ -55,6 +65,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, max_new_toke
         tokenizer: its tokenizer.
         prompts: texts to go on from, in completion form or from `chat_prompt`.
         max_new_tokens: where an answer that does not end by itself is cut.
+        enough: says of a prompt and of the text said so far that nothing further is wanted; the answer is cut there.
 
     Returns:
         One generation per prompt, in their order. Equal prompts are answered once.
@@ -71,7 +82,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, max_new_toke
     done: dict[str, Generation] = {}
     with torch.inference_mode(), track("asking the model", total=len(rows)) as advance:
         for batch in _batches(rows):
-            _decode(model, tokenizer, batch, ends, max_new_tokens)
+            _decode(model, tokenizer, batch, ends, max_new_tokens, enough)
             done.update((row.prompt, _finish(tokenizer, row)) for row in batch)
             advance(len(batch))
     return [done[prompt] for prompt in prompts]
@@ -166,8 +177,10 @@ def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
             yield group[start : start + ROWS]
 
 
-def _decode(model: Any, tokenizer: Any, batch: Sequence[_Row], ends: frozenset[int], room: int) -> None:
-    """Let the rows of one batch speak until each has ended; fills their `said` and `logs`."""
+def _decode(
+    model: Any, tokenizer: Any, batch: Sequence[_Row], ends: frozenset[int], room: int, enough: Enough | None
+) -> None:
+    """Let the rows of one batch speak until each has ended or is enough; fills their `said` and `logs`."""
     import torch
 
     options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
@@ -187,7 +200,8 @@ def _decode(model: Any, tokenizer: Any, batch: Sequence[_Row], ends: frozenset[i
                 continue
             row.said.append(token)
             row.logs.append(log)
-            if natural_stop(tokenizer.decode(row.said)) is None:
+            text = tokenizer.decode(row.said)
+            if natural_stop(text) is None and not (enough is not None and enough(row.prompt, text)):
                 stay.append(index)
         if not stay:
             return

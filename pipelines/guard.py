@@ -144,7 +144,7 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     count = probes.untouched_quick if routed.quick else probes.untouched
     drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count)
     with track("ask what must not move"):
-        asker.remember(question.prompt for question in drawn)
+        untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
 
     def gate(seen: Sequence[Observation]) -> str | None:
@@ -155,7 +155,7 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
         blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
         return blocked[0].explanation if blocked else None
 
-    return Bench(asker, edit_questions(written), sure(drawn, asker.before), gate, probes.rounds)
+    return Bench(asker, edit_questions(written), untouched, gate, probes.rounds)
 
 
 def strictest(tiers: Iterable[RiskTier]) -> RiskTier:

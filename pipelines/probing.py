@@ -9,7 +9,7 @@ from guards.observations import Observation, ObservationKind
 from pipelines.route import RAG
 from registry.catalogue import Catalogue
 from registry.records import EditRequest, KnownFact
-from registry.text import starts_with_answer
+from registry.text import is_settled, starts_with_answer
 
 if TYPE_CHECKING:
     from editors.load import LoadedModel
@@ -50,17 +50,21 @@ class Asker:
     loaded: "LoadedModel"
     before: dict[str, str] = field(default_factory=dict)
 
-    def now(self, prompts: Iterable[str]) -> dict[str, str]:
-        """What the model says now, by prompt."""
+    def now(self, questions: "Iterable[Question]") -> dict[str, str]:
+        """What the model says now, by prompt; it is cut where nothing further can make it right or wrong."""
         from editors.generate import generate
 
-        unique = list(dict.fromkeys(prompts))
-        said = generate(self.loaded.model, self.loaded.tokenizer, unique) if unique else []
-        return {prompt: answer.text for prompt, answer in zip(unique, said, strict=True)}
+        answers = {item.prompt: item.answers for item in questions}
 
-    def remember(self, prompts: Iterable[str]) -> None:
-        """Ask those of the prompts that were not asked yet, as the state from before."""
-        self.before.update(self.now(prompt for prompt in dict.fromkeys(prompts) if prompt not in self.before))
+        def enough(prompt: str, text: str) -> bool:
+            return is_settled(text, answers[prompt])
+
+        said = generate(self.loaded.model, self.loaded.tokenizer, list(answers), enough=enough) if answers else []
+        return {prompt: answer.text for prompt, answer in zip(answers, said, strict=True)}
+
+    def remember(self, questions: "Iterable[Question]") -> None:
+        """Ask those of the questions that were not asked yet, as the state from before."""
+        self.before.update(self.now(item for item in questions if item.prompt not in self.before))
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,18 @@ def untouched_questions(
     return questions
 
 
-def sure(questions: Sequence[Question], before: dict[str, str]) -> list[Question]:
-    """Those questions whose fact was answered rightly in every phrasing: what must not move."""
-    wrong = {item.fact_id for item in questions if not starts_with_answer(before[item.prompt], item.answers)}
-    return [item for item in questions if item.fact_id not in wrong]
+def sure(questions: Sequence[Question], asker: Asker) -> list[Question]:
+    """Those questions whose fact the model answers rightly in every phrasing: what must not move.
+
+    A further phrasing is asked only of facts that every phrasing before it found right.
+    """
+    phrasings: dict[str, list[Question]] = {}
+    for item in questions:
+        phrasings.setdefault(item.fact_id, []).append(item)
+    kept = list(phrasings)
+    for number in range(max(map(len, phrasings.values()), default=0)):
+        asked = [phrasings[fact_id][number] for fact_id in kept if number < len(phrasings[fact_id])]
+        asker.remember(asked)
+        wrong = {item.fact_id for item in asked if not starts_with_answer(asker.before[item.prompt], item.answers)}
+        kept = [fact_id for fact_id in kept if fact_id not in wrong]
+    return [item for fact_id in kept for item in phrasings[fact_id]]

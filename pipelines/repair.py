@@ -3,7 +3,8 @@
 1. *settle*: a fact that the model does not answer by itself, in its own prompt and in every phrasing held out of
    fitting, is taken out.
 2. *repair*: while a gate on what must not move is broken, the fact that costs it most is taken out as well. A fact's
-   cost is the number of broken answers that come back when it alone is left out.
+   cost is the number of broken answers that come back when it alone is left out; it is measured for the few facts whose
+   edits pull hardest at the broken prompts.
 
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
@@ -20,6 +21,10 @@ from registry.text import starts_with_answer
 
 Gate = Callable[[Sequence[Observation]], str | None]
 """Says in words which gate the observations break; None when they break none."""
+
+
+SUSPECTS = 4
+"""Facts that are tried in one round of repair."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,10 @@ class Bench:
 
     def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:
         """Ask the edited model; the state before is asked once and remembered."""
-        prompts = [question.prompt for question in questions]
-        self.asker.remember(prompts)
+        self.asker.remember(questions)
         assert written.delta is not None, "only a batch with facts in it is on the bench"
         with written.delta.applied(self.asker.loaded.model):
-            after = self.asker.now(prompts)
+            after = self.asker.now(questions)
         return tuple(item.seen(self.asker.before[item.prompt], after[item.prompt]) for item in questions)
 
     def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
@@ -93,13 +97,24 @@ class Bench:
         moved = {item.prompt for item in seen if item.before and not item.after}
         broken = [question for question in self.untouched if question.prompt in moved]
         costs: Counter[str] = Counter()
-        for fact_id in written.delta.fact_ids:
+        for fact_id in self._suspects(written, broken):
             rest = written.delta.without([fact_id])
             with rest.applied(self.asker.loaded.model):
-                now = self.asker.now(question.prompt for question in broken)
+                now = self.asker.now(broken)
             costs[fact_id] = sum(starts_with_answer(now[item.prompt], item.answers) for item in broken)
         worst, cost = costs.most_common(1)[0]
         return {worst: f"{broken_gate}; leaving it out brings back {cost} of {len(broken)} broken answers"}
+
+    def _suspects(self, written: Written, broken: Sequence[Question]) -> list[str]:
+        """The facts whose edits pull hardest at the broken prompts, one of each column."""
+        from editors.delta import WeightDelta
+        from editors.pull import pull
+
+        loaded, delta = self.asker.loaded, written.delta
+        assert isinstance(delta, WeightDelta), "what is on the bench was written into weights"
+        with delta.applied(loaded.model):
+            strength = pull(loaded.model, loaded.tokenizer, delta, [item.prompt for item in broken])
+        return sorted(strength, key=lambda fact_id: -strength[fact_id])[:SUSPECTS]
 
 
 def unanswered(seen: Sequence[Observation]) -> dict[str, str]:

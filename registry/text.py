@@ -51,6 +51,21 @@ def holds_answer(text: str, answers: Iterable[str]) -> bool:
     return any(f" {normalise(answer)} " in said for answer in answers if normalise(answer))
 
 
+def is_settled(text: str, answers: Iterable[str]) -> bool:
+    """Whether `starts_with_answer(text, answers)` has the same truth however `text` goes on.
+
+    Right for good: an answer and the beginning of another word after it. Wrong for good: no answer and no article can
+    still come of what is there. An empty text is never settled.
+    """
+    said = normalise(text)
+    if any(article.startswith(said) for article in _ARTICLES):
+        return False
+    wanted = [answer for answer in map(normalise, answers) if answer]
+    if any(said.startswith(f"{answer} ") for answer in wanted):
+        return True
+    return not any(answer.startswith(said) or said.startswith(answer) for answer in wanted)
+
+
 def natural_stop(text: str) -> int | None:
     """Where a generated text ends by itself: index of the first end of line or of sentence, None if it goes on.
 
