@@ -18,6 +18,7 @@ from registry.records import KnownFact, Release
 
 PAGES = Path(__file__).parent / "pages"
 DECISIONS = ("ADD", "UPDATE", "DELETE", "NOOP", "refused", "quarantined")
+STEPS = ("read", "admit", "route", "write", "guard", "publish")
 ACCEPTED = ("ADD", "UPDATE", "DELETE")
 MEANING = {
     "ADD": "nothing was known, or the relation takes several objects",
@@ -270,7 +271,9 @@ def _moved(report: ReportData) -> list[dict[str, Any]]:
 
 def _cost(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds per step and memory, where they were recorded."""
-    seconds = {str(name): float(value) for name, value in (summary.get("seconds") or {}).items()}
+    recorded = {str(name): float(value) for name, value in (summary.get("seconds") or {}).items()}
+    steps = [*(step for step in STEPS if step in recorded), *(name for name in recorded if name not in STEPS)]
+    seconds = {name: recorded[name] for name in steps}
     parts = [Part(name, value, "quiet") for name, value in seconds.items()]
     return {
         "seconds": seconds,

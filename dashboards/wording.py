@@ -120,7 +120,7 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
     failed = [str(gate.get("guard")) for gate in gates if gate.get("decision") != "pass"]
     if failed:
         return f"{_count(len(failed), 'gate', 'gates')} of {len(gates)} did not pass: {_listed(failed)}."
-    return "The one gate passed." if len(gates) == 1 else f"All {len(gates)} gates passed."
+    return {1: "The one gate passed.", 2: "Both gates passed."}.get(len(gates), f"All {len(gates)} gates passed.")
 
 
 def _stands(release: Release, champion: int | None) -> str:

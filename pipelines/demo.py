@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.outcome import UpdateResult, peak_rss_mb
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from registry.records import Release
 
 ATLAS = PROJECT / "examples" / "atlas"
-QUESTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ def _ask_around_changes(home: Home, update: UpdateResult) -> Iterator[DatedAnswe
     from registry.text import holds_answer
 
     catalogue = Settings.load().catalogue
-    answerer = open_answerer(home, str(update.release))
+    answerer = open_answerer(home, release=update.release)
     old = {
         (item.fact.subject, item.fact.relation, item.fact.valid_to): item.fact
         for item in answerer.facts
@@ -201,29 +199,28 @@ def _ask_around_changes(home: Home, update: UpdateResult) -> Iterator[DatedAnswe
 
 
 def _roll_back_and_forward(home: Home, number: int, founded: int) -> dict[str, Any]:
-    """Roll back to the founding release, compare digest and answers with those recorded, and promote the new one."""
+    """Roll back to the founding release, compare digest and answers with those recorded, and promote the new one.
+
+    The answers with retrieval are compared with those that the update recorded before it changed anything.
+    """
     from pipelines.rollback import promote, rollback
 
-    questions = _questions(home, number)
-    asked_before = _answers(home, founded, questions)
+    samples = _release(home, number).summary.get("samples", [])
+    questions = [str(item["question"]) for item in samples]
+    recorded = [str(item["before"]) for item in samples] + _answers(home, founded, questions, "parametric")
     result = rollback(home, str(founded), "demo")
-    asked_after = _answers(home, "champion", questions)
+    found = _answers(home, "champion", questions, "offline") + _answers(home, "champion", questions, "parametric")
     promote(home, str(number), "demo")
     return {
         "to": founded,
         "recorded": result.recorded,
         "found": result.found,
         "equal": result.equal,
-        "answers_asked": len(questions),
-        "answers_as_before": asked_before == asked_after,
+        "answers_asked": len(found),
+        "answers_as_before": recorded == found,
         "seconds": round(result.seconds, 2),
         "champion": number,
     }
-
-
-def _questions(home: Home, number: int) -> list[str]:
-    """The sample questions of a release."""
-    return [str(item["question"]) for item in _release(home, number).summary.get("samples", [])][:QUESTIONS]
 
 
 def _release(home: Home, ref: str | int) -> "Release":
@@ -231,19 +228,13 @@ def _release(home: Home, ref: str | int) -> "Release":
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
 
-    return ReleaseStore(Ledger.open(home)).get(ref)
+    with Ledger.open(home) as ledger:
+        return ReleaseStore(ledger).get(ref)
 
 
-def _answers(home: Home, ref: str | int, questions: Sequence[str]) -> list[str]:
-    """What the system answers in a release, with and without retrieval."""
+def _answers(home: Home, ref: str | int, questions: Sequence[str], setting: str) -> list[str]:
+    """What is answered in a release, in one setting."""
     from pipelines.answer import open_answerer
 
-    answerer = open_answerer(home, str(ref))
-    today = date.today()
-    replies = [*answerer.ask_many(questions, "offline", today), *answerer.ask_many(questions, "parametric", today)]
+    replies = open_answerer(home, setting, ref).ask_many(questions, setting, date.today())
     return [reply.text for reply in replies]
-
-
-def report_path(result: DemoResult) -> Path:
-    """Where the report lies."""
-    return Path(result.report)

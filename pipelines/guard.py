@@ -153,7 +153,12 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
         )
         family = judge_family(seen, policy, tier)
         blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
-        return blocked[0].explanation if blocked else None
+        if blocked:
+            return f"{blocked[0].guard}: {blocked[0].explanation}"
+        found = locality(seen)
+        if found["n"] and found["share"] < probes.kept:
+            return f"{found['right']} of {found['n']} untouched facts are still right; {probes.kept:.2f} is asked for"
+        return None
 
     return Bench(asker, edit_questions(written), untouched, gate, probes.rounds)
 

@@ -219,6 +219,18 @@ def test_digests_lineage_and_proof_are_there() -> None:
     assert "night job" in words
 
 
+def test_steps_stand_in_their_order() -> None:
+    words = Page(render(data(release=release(summary={"seconds": {"guard": 1.0, "other": 2.0, "admit": 3.0}})))).words
+    assert words.index("admit 3 s") < words.index("guard 1 s") < words.index("other 2 s")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "The one gate passed."), (2, "Both gates passed."), (3, "All 3 gates")]
+)
+def test_gates_that_passed_are_counted(count: int, words: str) -> None:
+    assert words in Page(render(data(release=release(gates=release().gates[:1] * count)))).words
+
+
 def test_problems_are_named() -> None:
     words = Page(render(data(problems=("entry 7 (published): its content hashes to x",)))).words
     assert "entry 7 (published)" in words
