@@ -70,8 +70,8 @@ class Bench:
         fitted, stale = (*edits, *rest), False
         with track("settle and repair", total=self.rounds) as advance:
             for _ in range(self.rounds):
-                reasons = {} if stale else unanswered(edits)
-                reasons = reasons or self._costliest(written, rest)
+                failing = {} if stale else unanswered(edits)
+                reasons = failing or self._costliest(written, rest)
                 if reasons:
                     written = moved_to_index(written, reasons)
                     if written.delta is None:
