@@ -112,18 +112,22 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     """
     from pipelines import audit
     from pipelines.loop import run_update
-    from pipelines.models import pull
+    from pipelines.models import pull, sources
+    from pipelines.server import in_process
     from registry.errors import BlockedError
 
     clock = _Clock()
-    if model == "smollm2":
+    feed = ATLAS / "feed_small.csv"
+
+    def pull_it() -> None:
         with clock.step("pull the model"):
             pull(home, model)
-    with clock.step("found the world"):
-        founded = run_update(home, ATLAS / "facts.csv", model, actor="demo", only=("rag",), at=at)
-    feed = ATLAS / "feed_small.csv"
-    with clock.step("update"):
-        update = run_update(home, feed, model, quick=quick, actor="demo", at=at)
+
+    with in_process(home, meanwhile=pull_it if model in sources() else None):
+        with clock.step("found the world"):
+            founded = run_update(home, ATLAS / "facts.csv", model, actor="demo", only=("rag",), at=at)
+        with clock.step("update"):
+            update = run_update(home, feed, model, quick=quick, actor="demo", at=at)
     if update.release is None or founded.release is None:
         failed = update if update.release is None else founded
         raise BlockedError(f"the feed {failed.feed} was not published ({failed.status}): {_failed_gates(failed)}")

@@ -4,7 +4,7 @@ A fact that lives in the weights is asked of the model by free generation, witho
 the index is asked of the system, which resolves it and lets the model word it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from registry.text import holds_answer, starts_with_answer
 if TYPE_CHECKING:
     from editors.load import LoadedModel
     from pipelines.answer import Answerer
+    from pipelines.reply import Reply
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ def ask_changed(
     requests: Sequence[EditRequest],
     memory: Mapping[str, str],
     loaded: "LoadedModel | None",
-    answerer: "Answerer | None",
-    day: date,
+    replies: "Mapping[str, Reply]",
 ) -> Freshness:
     """Ask about every fact of `requests`, each in the memory that `memory` names.
 
@@ -94,11 +94,9 @@ def ask_changed(
         requests: the changed facts (ADD and UPDATE).
         memory: name of the memory, by fact id.
         loaded: the model in the state that is judged.
-        answerer: the system in the state that is judged; None for an empty one, which answers nothing.
-        day: the day for which the answers shall hold.
+        replies: what the system answers in that state, by question; an empty system has answered nothing.
     """
     answers: dict[str, FactAnswer] = {}
-    indexed = [request for request in requests if memory[request.fact.id] == RAG]
     written = [request for request in requests if memory[request.fact.id] != RAG]
     if written and loaded is not None:
         from editors.generate import generate
@@ -108,12 +106,25 @@ def ask_changed(
             right = starts_with_answer(said.text, request.answers)
             name = memory[request.fact.id]
             answers[request.fact.id] = FactAnswer(request.fact.id, name, said.text, right, None)
-    if indexed:
-        questions = [request.question or request.prompt for request in indexed]
-        replies = answerer.ask_many(questions, "offline", day) if answerer is not None else [None] * len(indexed)
-        for request, reply in zip(indexed, replies, strict=True):
-            text = reply.text if reply is not None and reply.known else ""
+    for request in requests:
+        if memory[request.fact.id] == RAG:
+            reply = replies.get(question_of(request))
+            known = reply is not None and reply.known
+            text = reply.text if reply is not None and known else ""
+            agrees = reply.agrees if reply is not None and known else None
             right = holds_answer(text, request.answers)
-            agrees = reply.agrees if reply is not None and reply.known else None
             answers[request.fact.id] = FactAnswer(request.fact.id, RAG, text, right, agrees)
     return Freshness(tuple(answers[request.fact.id] for request in requests if request.fact.id in answers))
+
+
+def question_of(request: EditRequest) -> str:
+    """How the system is asked about a fact: the catalogue's question, or the row's own prompt."""
+    return request.question or request.prompt
+
+
+def ask_system(answerer: "Answerer | None", questions: Iterable[str], day: date) -> "dict[str, Reply]":
+    """What the system answers for a day, by question; an empty system (None) answers nothing."""
+    asked = list(dict.fromkeys(questions))
+    if answerer is None or not asked:
+        return {}
+    return dict(zip(asked, answerer.ask_many(asked, "offline", day), strict=True))

@@ -15,7 +15,7 @@ from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
 from guards.observations import Observation
-from pipelines.freshness import Freshness, ask_changed, shares
+from pipelines.freshness import Freshness, ask_changed, ask_system, question_of, shares
 from pipelines.indexing import index_facts
 from pipelines.probing import MUST_STAY, Asker, edit_questions, sure, untouched_questions
 from pipelines.record import new_events
@@ -33,6 +33,7 @@ from registry.text import holds_answer
 if TYPE_CHECKING:
     from editors.load import LoadedModel
     from pipelines.answer import Answerer
+    from pipelines.reply import Reply
     from pipelines.steps import Routed
 
 
@@ -84,16 +85,17 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     asked = [] if place.parent is None else changed
     settings = place.settings
     samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, settings.policy.probes.seed)
+    questions = [question_of(item) for item in asked if written.memory[item.fact.id] == RAG] + list(samples.questions)
     loaded = place.loaded if asked or bench is not None or place.parent is None else None
     with track("ask before"):
         system = _answerer(place, place.known, place.parent_index, loaded) if place.parent_index else None
-        before = ask_changed(asked, written.memory, loaded, system, place.today)
-        samples_before = samples.asked(system, place.today)
+        replies_before = ask_system(system, questions, place.today)
+        before = ask_changed(asked, written.memory, loaded, replies_before)
         texts_before = _read(place, loaded) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
-        after = ask_changed(asked, written.memory, loaded, system, place.today)
-        samples_after = samples.asked(system, place.today)
+        replies_after = ask_system(system, questions, place.today)
+        after = ask_changed(asked, written.memory, loaded, replies_after)
         fluency = FluencyCase(texts_before, _read(place, loaded)) if written.delta is not None else None
         weights = _weights_digest(place, written, loaded)
     verdicts = [
@@ -106,7 +108,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         before,
         after,
         locality(repaired.final),
-        samples.compared(samples_before, samples_after, written.memory),
+        samples.compared(replies_before, replies_after, written.memory),
         index.name,
         weights,
     )
@@ -141,6 +143,8 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     settings, probes = place.settings, place.settings.policy.probes
     written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
     asker = Asker(place.loaded)
+    for item in written:
+        asker.knows(item, routed.beliefs.get(item.fact.id))
     count = probes.untouched_quick if routed.quick else probes.untouched
     drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count)
     with track("ask what must not move"):
@@ -192,17 +196,13 @@ def _system_gates(
         )
     today = [item for item in known if item.fact.holds_on(place.today)]
     sample = Samples.drawn((), {}, today, place.settings.catalogue, place.settings.policy.probes.seed, policy.sample)
-    replies = sample.asked(_answerer(place, known, index, None), place.today)
-    yield RetrievalGuard(policy.retrieval).judge(
-        [
-            Answered(
-                item.question,
-                bool(reply and reply.known and holds_answer(reply.text, item.answers)),
-                reply.text if reply else "",
-            )
-            for item, reply in zip(sample.requests, replies, strict=True)
-        ]
-    )
+    replies = ask_system(_answerer(place, known, index, None), sample.questions, place.today)
+    yield RetrievalGuard(policy.retrieval).judge([_answered(item, replies[item.question]) for item in sample.requests])
+
+
+def _answered(request: EditRequest, reply: "Reply") -> Answered:
+    """What a guard sees of one answer."""
+    return Answered(request.question, reply.known and holds_answer(reply.text, request.answers), reply.text)
 
 
 def _index(place: Workplace, known: Sequence[KnownFact]) -> Path:
@@ -233,7 +233,9 @@ def _read(place: Workplace, loaded: "LoadedModel | None") -> tuple[tuple[float, 
     from editors.generate import token_nll
 
     assert loaded is not None, "a batch on the bench has its model"
-    return tuple(token_nll(loaded.model, loaded.tokenizer, place.settings.running_text))
+    return tuple(
+        token_nll(loaded.model, loaded.tokenizer, place.settings.running_text[: place.settings.policy.probes.texts])
+    )
 
 
 @contextmanager

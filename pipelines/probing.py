@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from guards.observations import Observation, ObservationKind
 from pipelines.route import RAG
 from registry.catalogue import Catalogue
-from registry.records import EditRequest, KnownFact
+from registry.records import Belief, EditRequest, KnownFact
 from registry.text import is_settled, starts_with_answer
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class ProbePolicy:
         untouched_quick: the same in a quick run.
         same_relation: share of them that is drawn from the relations which are edited.
         seed: of the draw.
+        texts: paragraphs of running text that are read.
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
             that costs most is taken out of the batch.
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
@@ -37,6 +38,7 @@ class ProbePolicy:
     untouched_quick: int = 90
     same_relation: float = 0.6
     seed: int = 20260101
+    texts: int = 12
     kept: float = 0.97
     rounds: int = 24
 
@@ -64,6 +66,12 @@ class Asker:
 
         said = generate(self.loaded.model, self.loaded.tokenizer, list(answers), enough=enough) if answers else []
         return {prompt: answer.text for prompt, answer in zip(answers, said, strict=True)}
+
+    def knows(self, request: EditRequest, belief: Belief | None) -> None:
+        """Take over what the router asked about a request; its phrasings come in the order of `believe`."""
+        if belief is not None:
+            prompts = (request.prompt, *request.paraphrases)
+            self.before.update(zip(prompts, belief.answers, strict=False))
 
     def remember(self, questions: "Iterable[Question]") -> None:
         """Ask those of the questions that were not asked yet, as the state from before."""

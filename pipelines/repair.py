@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guards.observations import Observation
-from pipelines.probing import Asker, Question
+from pipelines.probing import MUST_STAY, Asker, Question
 from pipelines.write import Written, moved_to_index
 from registry.progress import track
 from registry.text import starts_with_answer
@@ -63,30 +63,40 @@ class Bench:
     def repair(self, written: Written) -> Repaired:
         """Settle and repair until the gate passes or nothing is left in the weights.
 
-        What must not move is asked again after every round; the facts themselves once more when the gate passes, since
-        each was written beside others that have left since.
+        A round asks again only what was broken. When the gate passes on that, everything is asked again in the final
+        state, what must not move as well as the facts themselves; only that counts.
         """
-        edits, rest = self.observe(written, self.edits), self.observe(written, self.untouched)
-        fitted, stale = (*edits, *rest), False
+        seen = self.observe(written, (*self.edits, *self.untouched))
+        fitted, complete = seen, True
         with track("settle and repair", total=self.rounds) as advance:
             for _ in range(self.rounds):
-                failing = {} if stale else unanswered(edits)
-                reasons = failing or self._costliest(written, rest)
+                reasons = unanswered(seen) or self._costliest(written, seen)
                 if reasons:
                     written = moved_to_index(written, reasons)
                     if written.delta is None:
                         return Repaired(written, fitted, ())
-                    rest, stale = self.observe(written, self.untouched), True
-                elif stale:
-                    held = set(written.delta.fact_ids) if written.delta is not None else set()
-                    edits = self.observe(written, [item for item in self.edits if item.fact_id in held])
-                    stale = False
+                    seen, complete = self._asked_again(written, seen), False
+                elif complete:
+                    return Repaired(written, fitted, seen)
                 else:
-                    return Repaired(written, fitted, (*edits, *rest))
+                    seen, complete = self.observe(written, self._left(written)), True
                 advance(1)
         words = f"the batch still broke a gate after {self.rounds} rounds of repair"
         assert written.delta is not None, "an empty delta returns from the loop"
         return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), fitted, ())
+
+    def _left(self, written: Written) -> list[Question]:
+        """The questions about what is left in the weights and about what must not move."""
+        held = set(written.delta.fact_ids) if written.delta is not None else set()
+        return [*(item for item in self.edits if item.fact_id in held), *self.untouched]
+
+    def _asked_again(self, written: Written, seen: Sequence[Observation]) -> tuple[Observation, ...]:
+        """What was seen of what is left, with the broken answers asked again."""
+        broken = {item.prompt for item in seen if not item.after}
+        left = self._left(written)
+        again = {item.prompt: item for item in self.observe(written, [one for one in left if one.prompt in broken])}
+        before = {item.prompt: item for item in seen}
+        return tuple(again.get(item.prompt, before[item.prompt]) for item in left)
 
     def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:
         """Ask the edited model; the state before is asked once and remembered."""
@@ -98,7 +108,7 @@ class Bench:
 
     def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
         """The fact whose absence brings back most of the broken answers, with the reason; empty if the gate passes."""
-        broken_gate = self.gate(seen)
+        broken_gate = self.gate([item for item in seen if item.kind in MUST_STAY])
         if broken_gate is None:
             return {}
         assert written.delta is not None, "only a batch with facts in it is on the bench"

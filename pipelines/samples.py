@@ -3,7 +3,6 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.route import RAG
@@ -12,7 +11,7 @@ from registry.records import EditRequest, KnownFact
 from registry.text import holds_answer
 
 if TYPE_CHECKING:
-    from pipelines.answer import Answerer, Reply
+    from pipelines.reply import Reply
 
 COUNT = 20
 CHANGED = 14
@@ -57,18 +56,24 @@ class Samples:
         others = draw.sample(rest, min(count - len(first), len(rest)))
         return cls((*first, *(catalogue.request(fact, "ADD") for fact in others)), len(first))
 
-    def asked(self, answerer: "Answerer | None", day: date) -> "list[Reply | None]":
-        """The answers of one state; an empty state answers nothing."""
-        if answerer is None or not self.requests:
-            return [None] * len(self.requests)
-        return list(answerer.ask_many([item.question for item in self.requests], "offline", day))
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What is asked."""
+        return tuple(item.question for item in self.requests)
 
     def compared(
-        self, before: "Sequence[Reply | None]", after: "Sequence[Reply | None]", memory: Mapping[str, str]
+        self, before: "Mapping[str, Reply]", after: "Mapping[str, Reply]", memory: Mapping[str, str]
     ) -> tuple[dict[str, Any], ...]:
-        """One row per question: both answers, whether they are right, and where the fact lives."""
+        """One row per question: both answers, whether they are right, and where the fact lives.
+
+        Args:
+            before: what was answered before, by question; nothing where there was no system yet.
+            after: what is answered afterwards.
+            memory: name of the memory of each changed fact, by fact id.
+        """
         rows = []
-        for number, (request, old, new) in enumerate(zip(self.requests, before, after, strict=True)):
+        for number, request in enumerate(self.requests):
+            old, new = before.get(request.question), after.get(request.question)
             rows.append(
                 {
                     "question": request.question,
