@@ -75,14 +75,22 @@ def generate(
     """
     import torch
 
+    from editors.workers import side_by_side
+
     ends = _end_tokens(model, tokenizer)
     rows = [
         _Row(prompt, _encode(model, tokenizer, prompt, max_new_tokens), [], []) for prompt in dict.fromkeys(prompts)
     ]
     done: dict[str, Generation] = {}
-    with torch.inference_mode(), track("asking the model", total=len(rows)) as advance:
-        for batch in _batches(rows):
+    batches = list(_batches(rows))
+
+    def decode(batch: list[_Row]) -> list[_Row]:
+        with torch.inference_mode():
             _decode(model, tokenizer, batch, ends, max_new_tokens, enough)
+        return batch
+
+    with track("asking the model", total=len(rows)) as advance, side_by_side(model.device, len(batches)) as run:
+        for batch in run(decode, batches):
             done.update((row.prompt, _finish(tokenizer, row)) for row in batch)
             advance(len(batch))
     return [done[prompt] for prompt in prompts]

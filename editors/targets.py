@@ -22,6 +22,7 @@ from torch import Tensor
 from editors.frame import Frame, Scores, starts_of
 from editors.layouts import Layout
 from editors.subject import Group
+from editors.workers import side_by_side
 from registry.progress import track
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -134,20 +135,25 @@ def fit_targets(model: Any, layout: Layout, groups: Sequence[Group], layer: int,
     device = model.get_input_embeddings().weight.device
     size = config.batch or (2 if device.type == "cpu" else 32)
     order = sorted(range(len(groups)), key=lambda i: max(len(row.tokens) for row in groups[i].rows))
+    batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
     found: dict[int, Target] = {}
-    with torch.enable_grad(), track("targets", len(groups)) as advance:
-        for begin in range(0, len(order), size):
-            chosen = order[begin : begin + size]
-            found |= dict(
-                zip(chosen, _fit_batch(model, layout, [groups[i] for i in chosen], layer, config), strict=True)
-            )
+
+    def fit(batch: tuple[list[int], Frame]) -> list[Target]:
+        chosen, frame = batch
+        with torch.enable_grad():
+            return _fit_batch(frame, [groups[i] for i in chosen], config)
+
+    with track("targets", len(groups)) as advance, side_by_side(device, len(batches)) as run:
+        # Frames watch the model with hooks, so all of them are made before the first batch runs blocks of it.
+        frames = [Frame(model, layout, [groups[i].rows for i in chosen], layer) for chosen in batches]
+        for chosen, targets in zip(batches, run(fit, zip(batches, frames, strict=True)), strict=True):
+            found |= dict(zip(chosen, targets, strict=True))
             advance(len(chosen))
     return [found[index] for index in range(len(groups))]
 
 
-def _fit_batch(model: Any, layout: Layout, groups: Sequence[Group], layer: int, config: TargetConfig) -> list[Target]:
+def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> list[Target]:
     """Optimise the targets of a few groups together; each group's numbers do not depend on the others."""
-    frame = Frame(model, layout, [group.rows for group in groups], layer)
     scores = Scores(frame)
     wide = torch.promote_types(frame.hidden.dtype, torch.float32)
     length = _lengths(frame, groups, wide)

@@ -19,6 +19,10 @@ MUST_STAY: tuple[ObservationKind, ...] = ("neighbourhood", "same_subject", "draw
 """Kinds of observation that show what must not move."""
 
 
+FITTED = 2
+"""Phrasings used in fitting that are asked beside a fact's own prompt; the router has asked the same ones."""
+
+
 @dataclass(frozen=True)
 class ProbePolicy:
     """How much is asked.
@@ -34,7 +38,7 @@ class ProbePolicy:
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
     """
 
-    untouched: int = 240
+    untouched: int = 200
     untouched_quick: int = 90
     same_relation: float = 0.6
     seed: int = 20260101
@@ -112,7 +116,7 @@ def edit_questions(requests: Sequence[EditRequest]) -> list[Question]:
     own = [
         Question("efficacy", item.fact.id, prompt, item.answers)
         for item in requests
-        for prompt in (item.prompt, *item.paraphrases)
+        for prompt in (item.prompt, *item.paraphrases[:FITTED])
     ]
     others = [
         Question("generalisation", item.fact.id, prompt, item.answers) for item in requests for prompt in item.held_out

@@ -23,7 +23,7 @@ Gate = Callable[[Sequence[Observation]], str | None]
 """Says in words which gate the observations break; None when they break none."""
 
 
-SUSPECTS = 4
+SUSPECTS = 3
 """Facts that are tried in one round of repair."""
 
 
