@@ -21,7 +21,7 @@ from pipelines.probing import MUST_STAY, Asker, edit_questions, sure, untouched_
 from pipelines.record import new_events
 from pipelines.repair import Bench, Repaired
 from pipelines.route import RAG
-from pipelines.samples import Samples
+from pipelines.samples import COUNT, QUICK_COUNT, Samples
 from pipelines.workplace import Workplace
 from pipelines.write import Written, moved_to_index
 from registry.artifacts import store
@@ -84,7 +84,9 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     changed = [item for item in routed.requests if item.operation in ("ADD", "UPDATE")]
     asked = [] if place.parent is None else changed
     settings = place.settings
-    samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, settings.policy.probes.seed)
+    count = QUICK_COUNT if routed.quick else COUNT
+    seed = settings.policy.probes.seed
+    samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, seed, count)
     questions = [question_of(item) for item in asked if written.memory[item.fact.id] == RAG] + list(samples.questions)
     loaded = place.loaded if asked or bench is not None or place.parent is None else None
     with track("ask before"):

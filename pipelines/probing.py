@@ -21,6 +21,8 @@ MUST_STAY: tuple[ObservationKind, ...] = ("neighbourhood", "same_subject", "draw
 
 FITTED = 2
 """Phrasings used in fitting that are asked beside a fact's own prompt; the router has asked the same ones."""
+FEW = 8
+"""Up to so many facts, all of those phrasings are asked."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,11 @@ class Question:
 
 def edit_questions(requests: Sequence[EditRequest]) -> list[Question]:
     """The questions that show whether each fact was written: prompts used in fitting, and phrasings held out of it."""
+    fitted = FITTED if len(requests) > FEW else None  # few facts need all the evidence that there is
     own = [
         Question("efficacy", item.fact.id, prompt, item.answers)
         for item in requests
-        for prompt in (item.prompt, *item.paraphrases[:FITTED])
+        for prompt in (item.prompt, *item.paraphrases[:fitted])
     ]
     others = [
         Question("generalisation", item.fact.id, prompt, item.answers) for item in requests for prompt in item.held_out

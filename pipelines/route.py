@@ -31,7 +31,7 @@ class RoutePolicy:
 
     stable_days: int = 3650
     max_object_words: int = 4
-    few: int = 3
+    few: int = 2
     editor_few: str = "rome"
     editor_many: str = "memit"
     max_per_run: int = 200

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COUNT = 20
 CHANGED = 14
 """How many of them are about changed facts."""
+QUICK_COUNT = 8
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Samples:
         asked = [item for item in changed if item.question]
         written = [item for item in asked if memory[item.fact.id] != RAG]
         indexed = [item for item in asked if memory[item.fact.id] == RAG]
-        half = CHANGED // 2
-        first = (written[:half] + indexed)[:CHANGED]
+        most = count * CHANGED // COUNT
+        first = (written[: most // 2] + indexed)[:most]
         touched = {(item.fact.subject, item.fact.relation) for item in changed}
         rest = [
             item.fact

@@ -83,7 +83,9 @@ def route(place: Workplace, admission: "Admission", quick: bool = False, only: S
         if evidence.allowed & set(WEIGHT_EDITORS):
             fitting = [item for item in requests if barrier(item, evidence, settings.catalogue, policy) is None]
             if fitting:
-                beliefs = believe(place.loaded, fitting, home=place.home)
+                # Some turn out to be known already, so a few more are asked than can be written.
+                asked = fitting[: 2 * policy.max_per_run]
+                beliefs = believe(place.loaded, asked, home=place.home)
         evidence = replace(evidence, beliefs=beliefs)
         routes = tuple(choose(requests, evidence, settings.catalogue, policy))
     return Routed(requests, routes, beliefs, quick)
