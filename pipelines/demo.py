@@ -111,7 +111,7 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
         DmmGovError: a step fails or a gate blocks the release.
     """
     from pipelines import audit
-    from pipelines.loop import run_update
+    from pipelines.loop import run_update, warm_up
     from pipelines.models import pull, sources
     from pipelines.server import in_process
     from registry.errors import BlockedError
@@ -119,11 +119,13 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     clock = _Clock()
     feed = ATLAS / "feed_small.csv"
 
-    def pull_it() -> None:
+    def prepare() -> None:
         with clock.step("pull the model"):
-            pull(home, model)
+            if model in sources():
+                pull(home, model)
+        warm_up()
 
-    with in_process(home, meanwhile=pull_it if model in sources() else None):
+    with in_process(home, meanwhile=prepare):
         with clock.step("found the world"):
             founded = run_update(home, ATLAS / "facts.csv", model, actor="demo", only=("rag",), at=at)
         with clock.step("update"):

@@ -69,6 +69,14 @@ def govern(
         return publish(place, incoming, admission, routed, judged).to_dict()
 
 
+def warm_up() -> None:
+    """Import what a run needs anyway, while its Prefect server starts."""
+    from importlib import import_module
+
+    for name in ("great_expectations", "duckdb", "transformers.models.llama.modeling_llama", "mlflow.tracking"):
+        import_module(name)
+
+
 def run_update(
     home: Home,
     feed: Path,
@@ -88,7 +96,7 @@ def run_update(
     from pipelines.server import in_process
 
     read_feed(feed)  # a feed that cannot be read is refused before anything is started
-    with in_process(home):
+    with in_process(home, meanwhile=warm_up):
         result = govern(
             str(feed),
             str(home.root),

@@ -95,16 +95,23 @@ class MiniLM:
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """Vectors of `texts`, shape (len(texts), dimension), float32, each of length 1."""
+        from editors.workers import side_by_side
+
         tokenizer, model = self._parts
         if not texts:
             return np.zeros((0, int(model.config.hidden_size)), np.float32)
         tokens = tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
         order = sorted(range(len(texts)), key=lambda row: len(tokens[row]))
         out = np.zeros((len(texts), int(model.config.hidden_size)), np.float32)
-        with track("sentence vectors", len(texts)) as advance:
-            for group in self._groups(order, tokens):
-                rows = [tokens[row] for row in group]
-                out[group] = self._encode(rows, len(rows) if query else self.batch, tokenizer.pad_token_id)
+        groups = self._groups(order, tokens)
+
+        def encode(group: list[int]) -> Vectors:
+            rows = [tokens[row] for row in group]
+            return self._encode(rows, len(rows) if query else self.batch, tokenizer.pad_token_id)
+
+        with track("sentence vectors", len(texts)) as advance, side_by_side(model.device, len(groups)) as run:
+            for group, vectors in zip(groups, run(encode, groups), strict=True):
+                out[group] = vectors
                 advance(len(group))
         return out
 
