@@ -87,18 +87,21 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     count = QUICK_COUNT if routed.quick else COUNT
     seed = settings.policy.probes.seed
     samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, seed, count)
-    questions = [question_of(item) for item in asked if written.memory[item.fact.id] == RAG] + list(samples.questions)
+    changed_questions = [question_of(item) for item in asked if written.memory[item.fact.id] == RAG]
     loaded = place.loaded if asked or bench is not None or place.parent is None else None
     with track("ask before"):
         system = _answerer(place, place.known, place.parent_index, loaded) if place.parent_index else None
-        replies_before = ask_system(system, questions, place.today)
+        # Which fact is found decides whether an old answer was right; only the samples show how it was worded.
+        silent = replace(system, loaded=None) if system is not None else None
+        replies_before = ask_system(silent, changed_questions, place.today)
+        replies_before |= ask_system(system, samples.questions, place.today)
         before = ask_changed(asked, written.memory, loaded, replies_before)
-        texts_before = _read(place, loaded) if bench is not None else ()
+        texts_before = _read(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
-        replies_after = ask_system(system, questions, place.today)
+        replies_after = ask_system(system, [*changed_questions, *samples.questions], place.today)
         after = ask_changed(asked, written.memory, loaded, replies_after)
-        fluency = FluencyCase(texts_before, _read(place, loaded)) if written.delta is not None else None
+        fluency = FluencyCase(texts_before, _read(place, loaded, routed.quick)) if written.delta is not None else None
         weights = _weights_digest(place, written, loaded)
     verdicts = [
         *_weight_gates(place, routed, repaired, fluency),
@@ -230,13 +233,17 @@ def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded:
     return Answerer(place.settings.catalogue, known, index, loaded, policy, home=place.home)
 
 
-def _read(place: Workplace, loaded: "LoadedModel | None") -> tuple[tuple[float, int], ...]:
-    """Likelihood of the running text."""
+def _read(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[tuple[float, int], ...]:
+    """Likelihood of the running text; a quick run reads half of it."""
     from editors.generate import token_nll
 
     assert loaded is not None, "a batch on the bench has its model"
     return tuple(
-        token_nll(loaded.model, loaded.tokenizer, place.settings.running_text[: place.settings.policy.probes.texts])
+        token_nll(
+            loaded.model,
+            loaded.tokenizer,
+            place.settings.running_text[: place.settings.policy.probes.texts // (2 if quick else 1)],
+        )
     )
 
 
