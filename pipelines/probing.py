@@ -41,7 +41,7 @@ class ProbePolicy:
     """
 
     untouched: int = 200
-    untouched_quick: int = 80
+    untouched_quick: int = 90
     same_relation: float = 0.6
     seed: int = 20260101
     texts: int = 12

@@ -66,7 +66,7 @@ def route(
     barriers = [barrier(request, evidence, catalogue, policy) for request in requests]
     fit = [index for index, reason in enumerate(barriers) if reason is None]
     room = max(0, min(policy.max_per_run, policy.max_in_weights - evidence.in_weights))
-    chosen = set(fit[:room])
+    chosen = set(sorted(fit, key=lambda index: _resistance(requests[index], evidence))[:room])
     editor = _weights_editor(len(chosen), evidence.allowed, policy)
     routes = []
     for index, (request, reason) in enumerate(zip(requests, barriers, strict=True)):
@@ -80,6 +80,15 @@ def route(
         else:
             routes.append(Route(editor, _why(request, len(chosen), evidence, policy), found))
     return routes
+
+
+def _resistance(request: EditRequest, evidence: Evidence) -> float:
+    """What an edit of this fact has to overcome: the model's certainty; what was not asked counts as the most.
+
+    Where room is short, the facts that are easiest to write have it.
+    """
+    belief = evidence.beliefs.get(request.fact.id)
+    return belief.certainty if belief is not None else 1.0
 
 
 def _weights_editor(count: int, allowed: frozenset[str], policy: RoutePolicy) -> str | None:

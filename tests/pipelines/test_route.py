@@ -94,6 +94,17 @@ def test_full_weights_send_the_rest_to_the_index() -> None:
     assert "full" in routes[-1].reason
 
 
+def test_room_goes_to_the_facts_that_the_model_is_least_sure_of() -> None:
+    requests = [ask(number=n) for n in range(3)]
+    sure = {0: 0.9, 1: 0.2, 2: 0.5}
+    beliefs = {
+        requests[n].fact.id: Belief(requests[n].fact.id, "wrong", ("Elsewhere",), (False,), value)
+        for n, value in sure.items()
+    }
+    routes = route(requests, Evidence(beliefs=beliefs), CATALOGUE, RoutePolicy(max_per_run=1))
+    assert [item.editor for item in routes] == [RAG, "rome", RAG]
+
+
 def test_capacity_counts_what_lives_in_the_weights_already() -> None:
     evidence = Evidence(in_weights=POLICY.max_in_weights)
     (chosen,) = route([ask()], evidence, CATALOGUE, POLICY)
