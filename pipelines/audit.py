@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
@@ -20,9 +20,6 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release
 from registry.releases import ReleaseStore
-
-if TYPE_CHECKING:
-    from dashboards.report import ReportData
 
 PAGE = "dashboards.report"
 """The module that renders; the floors are peers, so it is found by name when a report is asked for."""
@@ -89,8 +86,8 @@ def run(home: Home) -> AuditResult:
     return AuditResult(found.problems, found.checked, str(path))
 
 
-def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> "ReportData":
-    """All that the report on `release` shows, read from the ledger.
+def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> Any:
+    """All that the report on `release` shows (a `ReportData` of the page), read from the ledger.
 
     Args:
         ledger: the open ledger.
@@ -103,7 +100,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
     runs = [one for one in feeds.runs() if one.release == release.number and one.status == "published"]
     head = ledger.head()
     page: Any = import_module(PAGE)
-    data: ReportData = page.ReportData(
+    return page.ReportData(
         release=release,
         champion=releases.alias("champion"),
         lineage=tuple(by_number[number] for number in numbers),
@@ -115,7 +112,6 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         checked=found.checked if found is not None else {},
         made_at=datetime.now(UTC),
     )
-    return data
 
 
 def _verify(home: Home, ledger: Ledger) -> AuditResult:
@@ -146,7 +142,7 @@ def _rebuild_problems(home: Home, release: Release) -> tuple[str, ...]:
     return ()
 
 
-def _write(home: Home, release: Release, data: "ReportData", out: Path | None) -> Path:
+def _write(home: Home, release: Release, data: Any, out: Path | None) -> Path:
     """Write the page in one step, so that no reader meets half of it.
 
     Raises:

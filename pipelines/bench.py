@@ -78,12 +78,11 @@ def bench_edits(
         n: how many to draw; all where the set has fewer.
         mode: "single", "sequential" or "batch".
         seed: of the draw and of the fit.
-        out: JSON file to write.
+        out: JSON file.
         home: where pulled models and measured moments lie; the default home otherwise.
         texts: running text for second moments, where none are ready.
 
-    Returns:
-        What was written to `out`, without the list of answers.
+    Returns what was written to `out`, without the list of answers.
 
     Raises:
         InputError: an argument or the data cannot be used (also ModelError, UnknownNameError); nothing is written.

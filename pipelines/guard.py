@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from pipelines.reply import Reply
     from pipelines.steps import Routed
 
+QUICK_WORDED = 20
+"""Changed facts that the model words in a quick run."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -91,7 +94,8 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     loaded = place.loaded if asked or bench is not None or place.parent is None else None
     with track("ask before"):
         system = _answerer(place, place.known, place.parent_index, loaded) if place.parent_index else None
-        # Which fact is found decides whether an old answer was right; only the samples show how it was worded.
+        # Which fact is found decides whether an answer is right; how the model words it is asked of the samples before,
+        # and of everything that changed afterwards (of some of it in a quick run).
         silent = replace(system, loaded=None) if system is not None else None
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
@@ -99,7 +103,9 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         texts_before = _read(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
-        replies_after = ask_system(system, [*changed_questions, *samples.questions], place.today)
+        worded = [*changed_questions[: QUICK_WORDED if routed.quick else None], *samples.questions]
+        replies_after = ask_system(replace(system, loaded=None), changed_questions, place.today)
+        replies_after |= ask_system(system, worded, place.today)
         after = ask_changed(asked, written.memory, loaded, replies_after)
         fluency = FluencyCase(texts_before, _read(place, loaded, routed.quick)) if written.delta is not None else None
         weights = _weights_digest(place, written, loaded)

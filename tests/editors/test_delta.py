@@ -165,8 +165,10 @@ def test_one_delta_can_be_on_two_models_at_once(loaded: Any) -> None:
 
 def test_applied_restores_even_when_the_block_changed_the_weights(loaded: Any) -> None:
     delta = build(loaded.model)
+    before = parameters_digest(loaded.model, delta.parameters)
     with delta.applied(loaded.model):
         loaded.model.get_parameter(delta.parameters[0]).data.zero_()
+    assert parameters_digest(loaded.model, delta.parameters) == before
 
 
 def test_the_digest_follows_every_part_that_decides_the_effect(loaded: Any) -> None:
