@@ -5,7 +5,6 @@ with its index. *online*: the facts of this home's champion as the ledger holds 
 The figures are kept in the home, and so is every answer of the weights.
 """
 
-import json
 import random
 import tempfile
 from collections import defaultdict
@@ -26,7 +25,8 @@ from pipelines.tables import read_facts
 from registry.errors import InputError, UnknownNameError
 from registry.home import Home
 from registry.records import Belief, BeliefState, EditRequest, Fact, KnownFact
-from registry.text import starts_with_answer
+from registry.sealed import sealed
+from registry.text import holds_answer
 
 SETTINGS = ("parametric", "offline", "online")
 
@@ -191,7 +191,7 @@ def _asked(answerer: Answerer, requests: Sequence[EditRequest], setting: str, da
     replies = answerer.ask_many([request.question or request.prompt for request in requests], setting, day)
     beliefs = {}
     for request, reply in zip(requests, replies, strict=True):
-        right = reply.known and starts_with_answer(reply.text, request.answers)
+        right = reply.known and holds_answer(reply.text, request.answers)
         state: BeliefState = "known" if right else "wrong" if reply.known else "unknown"
         beliefs[request.fact.id] = Belief(request.fact.id, state, (reply.text,), (right,), reply.certainty or 0.0)
     return beliefs
@@ -227,6 +227,6 @@ def _keep(home: Home, result: ModelCheck, found: Mapping[str, Mapping[str, Belie
     home.beliefs.mkdir(parents=True, exist_ok=True)
     beliefs = {name: [asdict(one) for one in group.values()] for name, group in found.items()}
     path = home.beliefs / f"check-{result.digest[:_DIGEST_CHARS]}.json"
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home.beliefs, delete=False) as stream:
-        json.dump({**result.to_dict(), "beliefs": beliefs}, stream, ensure_ascii=False, indent=1)
+    with tempfile.NamedTemporaryFile("wb", dir=home.beliefs, delete=False) as stream:
+        stream.write(sealed({**result.to_dict(), "beliefs": beliefs}))
     Path(stream.name).replace(path)

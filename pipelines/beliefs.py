@@ -18,6 +18,7 @@ from registry.digests import digest_json
 from registry.errors import IntegrityError
 from registry.home import Home
 from registry.records import Belief, BeliefState, EditRequest
+from registry.sealed import sealed
 from registry.text import starts_with_answer
 
 _FORMAT = 1
@@ -155,8 +156,8 @@ def _keep(path: Path, new: Mapping[str, Generation]) -> dict[str, Generation]:
         kept = {**_read(path), **new}
         record = {"format": _FORMAT, "answers": {key: asdict(one) for key, one in sorted(kept.items())}}
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:8]}-", suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(record, stream, ensure_ascii=False, allow_nan=False)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(sealed(record))
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).replace(path)

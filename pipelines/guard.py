@@ -82,7 +82,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
-    known = known_after(place, routed.requests, written)
+    known = known_after(place, routed, written)
     index = _index(place, known)
     changed = [item for item in routed.requests if item.operation in ("ADD", "UPDATE")]
     asked = [] if place.parent is None else changed
@@ -135,9 +135,9 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
     return Repaired(written, repaired.fitted, ())
 
 
-def known_after(place: Workplace, requests: Sequence[EditRequest], written: Written) -> list[KnownFact]:
+def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
     """What will be known when the run is published."""
-    return view([*place.events, *new_events(place, requests, written)])
+    return view([*place.events, *new_events(place, routed, written)])
 
 
 def locality(seen: Sequence[Observation]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ guard, publish = task(steps.guard, **_step), task(steps.publish, **_step)
 def govern(
     feed: str,
     home: str,
-    model: str = "smollm2",
+    model: str | None = None,
     quick: bool = False,
     actor: str = "schedule",
     only: list[str] | None = None,
@@ -44,7 +44,7 @@ def govern(
     Args:
         feed: path of the feed.
         home: the home folder.
-        model: short name, folder, hub id or GGUF file of the base model; a home keeps to the one that it began with.
+        model: short name, folder, hub id or GGUF file of the base model; None is the one that the home began with.
         quick: write at most three facts into the weights.
         actor: who runs it.
         only: names of the editors that may be used; None allows all.
@@ -80,7 +80,7 @@ def warm_up() -> None:
 def run_update(
     home: Home,
     feed: Path,
-    model: str = "smollm2",
+    model: str | None = None,
     *,
     quick: bool = False,
     actor: str | None = None,
@@ -93,9 +93,12 @@ def run_update(
         DmmGovError: as `govern`.
     """
     from pipelines.feed import read_feed
+    from pipelines.models import check_there
     from pipelines.server import in_process
 
-    read_feed(feed)  # a feed that cannot be read is refused before anything is started
+    read_feed(feed)  # what cannot be used is refused before anything is started
+    if model is not None:
+        check_there(home, model)
     with in_process(home, meanwhile=warm_up):
         result = govern(
             str(feed),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from editors.load import LoadedModel
 from pipelines.wheels import WheelFiles
 from registry.digests import folder_manifest
-from registry.errors import BusyError, InputError, UnknownNameError
+from registry.errors import BusyError, InputError, ModelError, UnknownNameError
 from registry.home import Home
 from registry.progress import track
 
@@ -152,6 +152,17 @@ def resolve(home: Home, source: str | Path) -> Path | str:
         return pull(home, source)
     path = Path(source).expanduser()
     return path if path.exists() else source
+
+
+def check_there(home: Home, source: str | Path) -> None:
+    """Refuse a folder without a model before anything is started; what is no folder is left to `load_model`.
+
+    Raises:
+        ModelError: the folder holds no config.
+    """
+    path = Path(source).expanduser()
+    if str(source) not in sources() and path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError("a folder with a Hugging Face model", f"no config.json in {path}", "name another one")
 
 
 def load(home: Home, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:

@@ -1,17 +1,18 @@
 """Record: turn what a run came to into a release draft, ledger entries and fact events, and hand them to `publish`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pipelines.inventory import record_caches
 from pipelines.outcome import UpdateResult
 from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
 from registry.artifacts import store
 from registry.facts import FactEvent
-from registry.records import EditRequest, KnownFact, Release
+from registry.records import KnownFact, Release
 
 if TYPE_CHECKING:
     from pipelines.admit import Admission
@@ -37,7 +38,7 @@ def publish_release(
         base_digest=place.base_digest,
         deltas=deltas,
         weights_digest=judged.weights_digest,
-        events=tuple(new_events(place, routed.requests, judged.written)),
+        events=tuple(new_events(place, routed, judged.written)),
         index=judged.index,
         gates=outcome.gates,
         summary=summary_of(place, outcome),
@@ -53,6 +54,7 @@ def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult)
     feed = _feed(admission, outcome)
     with place.ledger.transaction() as txn:
         number = place.parent.number if place.parent and outcome.status == "nothing_accepted" else None
+        record_caches(place.home, place.ledger, txn, place.actor, place.at)
         place.feeds.record(txn, feed.digest, feed.name, number, outcome.status, list(feed.rows), place.at)
         for kind, payload in _entries(outcome):
             place.ledger.append(txn, kind, payload, place.actor, place.at)
@@ -61,19 +63,24 @@ def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult)
         )
 
 
-def new_events(place: Workplace, requests: Sequence[EditRequest], written: "Written") -> Iterator[FactEvent]:
+def new_events(place: Workplace, routed: "Routed", written: "Written") -> Iterator[FactEvent]:
     """The fact events of a run: what it asserts, and what that ends.
 
     A fact ends on the day from which its successor holds (the day of the run where the successor does not say); what a
-    DELETE ends, it ends on the day that it names.
+    DELETE ends, it ends on the day that it names. What a correction replaces was never true and is retracted.
     """
     known: Mapping[str, KnownFact] = {item.fact.id: item for item in place.known}
-    for request in requests:
+    for request in routed.requests:
         fact = request.fact
         memory = written.memory.get(fact.id, "rag")
         end = fact.valid_to or fact.valid_from or place.today if request.operation == "DELETE" else fact.valid_from
         for old in request.replaces:
-            if old in known:
+            if old not in known:
+                continue
+            if fact.id in routed.corrections:
+                reason = f"corrected by {fact.source}: it was never true"
+                yield _event(place, "retract", known[old].fact, None, known[old].memory, reason)
+            else:
                 reason = f"ended by {request.operation} from {fact.source}"
                 yield _event(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
         if request.operation != "DELETE":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WEIGHT_EDITORS = ("rome", "memit")
 QUICK_FACTS = 3
+CORRECTION = "correction"
+"""Rule by which admission says that what was known was never true."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Routed:
         routes: one per request, in the same order.
         beliefs: what the model answered before, by fact id.
         quick: whether the run is a quick one.
+        corrections: ids of the facts that say that what was known was never true.
     """
 
     requests: tuple[EditRequest, ...]
     routes: tuple[Route, ...]
     beliefs: Mapping[str, Belief]
     quick: bool = False
+    corrections: frozenset[str] = frozenset()
 
 
 def read(place: Workplace, feed: Path) -> "Feed":
@@ -88,7 +92,10 @@ def route(place: Workplace, admission: "Admission", quick: bool = False, only: S
                 beliefs = believe(place.loaded, asked, home=place.home)
         evidence = replace(evidence, beliefs=beliefs)
         routes = tuple(choose(requests, evidence, settings.catalogue, policy))
-    return Routed(requests, routes, beliefs, quick)
+    corrections = frozenset(
+        row.fact.id for row in accepted if row.fact is not None and row.reasons and row.reasons[0].rule == CORRECTION
+    )
+    return Routed(requests, routes, beliefs, quick, corrections)
 
 
 def _request(place: Workplace, row: "RowOutcome") -> EditRequest:

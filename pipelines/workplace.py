@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from pipelines.settings import Settings
 from registry.artifacts import checked
+from registry.errors import InputError
 from registry.facts import FactEvent, FactStore, view
 from registry.feeds import FeedRun, FeedStore
 from registry.home import Home
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from editors.load import LoadedModel
 
 LOCK_WAIT_S = 3600.0
+DEFAULT_MODEL = "smollm2"
 
 
 @dataclass
@@ -58,23 +60,34 @@ class Workplace:
 
     @classmethod
     @contextmanager
-    def opened(cls, home: Home, model: str, actor: str, at: datetime, wait_s: float = LOCK_WAIT_S) -> Iterator[Self]:
+    def opened(
+        cls, home: Home, model: str | None, actor: str, at: datetime, wait_s: float = LOCK_WAIT_S
+    ) -> Iterator[Self]:
         """Take the lock, repair, and yield the workplace.
+
+        Args:
+            home: the folder of all state.
+            model: the base model; None is the one that the home began with (the reference model in an empty home).
+            actor: who runs it.
+            at: the run's time.
+            wait_s: how long to wait for the lock.
 
         Raises:
             BusyError: another run holds the lock for longer than `wait_s`.
-            InputError: the rules cannot be read.
+            InputError: the rules cannot be read, or the home began with another model.
         """
         from pipelines.publish import recover
 
         settings = Settings.load()
-        with writer(home, wait_s=wait_s):
-            ledger = Ledger.open(home)
+        with writer(home, wait_s=wait_s), Ledger.open(home) as ledger:
             repaired = tuple(recover(home, ledger))
-            releases = ReleaseStore(ledger)
-            champion = releases.alias("champion")
-            parent = releases.get(champion) if champion is not None else None
-            yield cls(home, ledger, settings, model, actor, at, parent, repaired)
+            parent = ReleaseStore(ledger).champion()
+            if parent is not None and model not in (None, parent.model):
+                raise InputError(
+                    f"the base model of this home ({parent.model})", repr(model), "use another home for it"
+                )
+            name = parent.model if parent is not None else model or DEFAULT_MODEL
+            yield cls(home, ledger, settings, name, actor, at, parent, repaired)
 
     @property
     def today(self) -> date:

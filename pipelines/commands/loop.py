@@ -38,8 +38,15 @@ def demo(
 def update(
     context: typer.Context,
     feed: Annotated[Path, typer.Argument(metavar="FEED", help="CSV, JSONL or Parquet file of facts.")],
-    model: Model = DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="As for demo; the one that the home began with by default."),
+    ] = None,
     quick: Quick = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="EDITOR", help="Use only this editor (rag, rome, memit); may be given again."),
+    ] = None,
     actor: Actor = "",
     as_json: AsJson = False,
 ) -> None:
@@ -47,9 +54,16 @@ def update(
 
     Exit code 3 when a gate forbids the release.
     """
+    from editors import EDITORS
     from pipelines.loop import run_update
+    from registry.errors import UnknownNameError
 
-    result = run_update(home_of(context), feed, model, quick=quick, actor=actor_name(actor))
+    for name in only or ():
+        if name not in EDITORS:
+            raise UnknownNameError("editor", name, EDITORS)
+    result = run_update(
+        home_of(context), feed, model, quick=quick, actor=actor_name(actor), only=tuple(only) if only else None
+    )
     console.show(result, as_json, lambda: console.pairs(telling.update_title(result), telling.update_rows(result)))
     if result.blocked:
         raise typer.Exit(BLOCKED)

