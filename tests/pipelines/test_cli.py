@@ -205,7 +205,7 @@ def test_update_tells_its_result_and_exits_3_when_blocked(
         return UpdateResult(**{**vars(RESULT), "status": status})
 
     monkeypatch.setattr(pipelines.loop, "run_update", run_update)
-    outcome = dmmgov("update", "news.csv", "--as", "anna", "--quick", "--model", "m")
+    outcome = dmmgov("update", "news.csv", "--as", "anna", "--quick", "--model", "m", "--only", "rag")
     assert outcome.code == code
     assert "gate locality" in outcome.out
     assert seen == {
@@ -214,10 +214,17 @@ def test_update_tells_its_result_and_exits_3_when_blocked(
         "model": "m",
         "quick": True,
         "actor": "anna",
+        "only": ("rag",),
     }
     as_json = dmmgov("update", "news.csv", "--json")
     assert as_json.code == code
     assert json.loads(as_json.out)["status"] == status
+
+
+def test_an_editor_that_is_not_there_is_refused_before_anything_starts(dmmgov: Callable[..., Outcome]) -> None:
+    outcome = dmmgov("update", "news.csv", "--only", "mimet")
+    assert outcome.code == 2
+    assert "memit" in outcome.err
 
 
 def test_the_actor_is_the_user_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
