@@ -143,6 +143,12 @@ def _frame(feed: Feed) -> "pd.DataFrame":
     return frame.drop(index=list(feed.broken))
 
 
+def import_quietly() -> None:
+    """Import Great Expectations ahead of its use."""
+    with _quiet():
+        import great_expectations.expectations  # noqa: F401
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Great Expectations without analytics, warnings of its own dependencies, and progress bars."""

@@ -73,7 +73,10 @@ def warm_up() -> None:
     """Import what a run needs anyway, while its Prefect server starts."""
     from importlib import import_module
 
-    for name in ("great_expectations", "duckdb", "transformers.models.llama.modeling_llama", "mlflow.tracking"):
+    from pipelines.expectations import import_quietly
+
+    import_quietly()
+    for name in ("duckdb", "transformers.models.llama.modeling_llama", "mlflow.tracking"):
         import_module(name)
 
 

@@ -18,8 +18,10 @@ from registry.home import Home
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+# A process that a shell puts into the background inherits "ignore".
+signal.signal(signal.SIGINT, signal.default_int_handler)
 how, root = sys.argv[1:]
 if how == "imported before":
     import prefect
