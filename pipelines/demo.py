@@ -70,6 +70,7 @@ class DemoResult:
             "freshness": {"before": dict(before), "after": dict(after)},
             "locality": self.update.locality.get("share"),
             "locality_interval": dict(self.update.locality),
+            "chat_form": dict(self.update.chat),
             "reader_agreement": after.get("reader_agreement"),
             "refused": self.update.decisions.get("refused", 0),
             "quarantined": self.update.decisions.get("quarantined", 0),

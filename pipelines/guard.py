@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pipelines.reply import Reply
     from pipelines.steps import Routed
 
+CHAT_TOKENS = 24
 QUICK_WORDED = 20
 """Changed facts that the model words in a quick run."""
 
@@ -50,6 +51,7 @@ class Judged:
         before: answers about the changed facts before the run.
         after: the same in the final state.
         locality: untouched facts still answered rightly: right, n, share, low, high.
+        chat: facts in the weights that are answered rightly as a question in the chat form, likewise; no gate.
         samples: questions with the answers before and after.
         index: digest of the final retrieval index.
         weights_digest: digest of the final weights.
@@ -60,6 +62,7 @@ class Judged:
     before: Freshness
     after: Freshness
     locality: Mapping[str, Any]
+    chat: Mapping[str, Any]
     samples: tuple[Mapping[str, Any], ...]
     index: str
     weights_digest: str
@@ -108,6 +111,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         replies_after |= ask_system(system, worded, place.today)
         after = ask_changed(asked, written.memory, loaded, replies_after)
         fluency = FluencyCase(texts_before, _read(place, loaded, routed.quick)) if written.delta is not None else None
+        chat = _chat_form(routed, written, loaded)
         weights = _weights_digest(place, written, loaded)
     verdicts = [
         *_weight_gates(place, routed, repaired, fluency),
@@ -119,6 +123,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         before,
         after,
         locality(repaired.final),
+        chat,
         samples.compared(replies_before, replies_after, written.memory),
         index.name,
         weights,
@@ -147,6 +152,19 @@ def locality(seen: Sequence[Observation]) -> dict[str, Any]:
         if item.kind in MUST_STAY:
             kept[item.fact_id] = kept.get(item.fact_id, True) and item.after
     return shares(list(kept.values()))
+
+
+def _chat_form(routed: "Routed", written: Written, loaded: "LoadedModel | None") -> dict[str, Any]:
+    """Which facts in the weights the model answers when it is asked in the chat form, without any context."""
+    if written.delta is None or loaded is None:
+        return shares([])
+    from editors.generate import chat_prompt, generate
+
+    held = set(written.delta.fact_ids)
+    asked = [item for item in routed.requests if item.fact.id in held and item.question]
+    prompts = [chat_prompt(loaded.tokenizer, item.question) for item in asked]
+    said = generate(loaded.model, loaded.tokenizer, prompts, max_new_tokens=CHAT_TOKENS)
+    return shares([holds_answer(one.text, item.answers) for one, item in zip(said, asked, strict=True)])
 
 
 def _bench(place: Workplace, routed: "Routed") -> Bench:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -18,6 +18,21 @@ blocked: a gate did not pass; nothing was published.
 nothing_new: this very feed is part of the champion already.
 nothing_accepted: no row of the feed changes what is known.
 """
+
+
+FIGURES = (
+    "decisions",
+    "memories",
+    "freshness_before",
+    "freshness_after",
+    "locality",
+    "chat",
+    "samples",
+    "moved",
+    "seconds",
+    "peak_rss_mb",
+)
+"""What a release's summary keeps of the run that made it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,13 @@ class RowResult:
     why_there: str = ""
     fact_id: str = ""
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a row from plain values; what it does not know is left out."""
+        known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        lists = {name: tuple(known.get(name, ())) for name in ("reasons", "rules")}
+        return cls(**{**known, **lists})
+
 
 @dataclass(frozen=True)
 class UpdateResult:
@@ -64,6 +86,7 @@ class UpdateResult:
         freshness_before: share of changed facts answered rightly before, with interval.
         freshness_after: the same afterwards.
         locality: share of untouched facts still answered rightly, with interval.
+        chat: share of the facts in the weights that are answered rightly in the chat form, with interval.
         gates: the verdicts, as plain values.
         samples: questions with the answers before and after.
         moved: facts that were routed to the weights and live in the index, with the reason.
@@ -82,6 +105,7 @@ class UpdateResult:
     freshness_before: Mapping[str, Any] = field(default_factory=dict)
     freshness_after: Mapping[str, Any] = field(default_factory=dict)
     locality: Mapping[str, Any] = field(default_factory=dict)
+    chat: Mapping[str, Any] = field(default_factory=dict)
     gates: tuple[Mapping[str, Any], ...] = ()
     samples: tuple[Mapping[str, Any], ...] = ()
     moved: tuple[Mapping[str, str], ...] = ()
@@ -96,14 +120,16 @@ class UpdateResult:
 
     @classmethod
     def nothing_new(cls, feed: "Feed", run: "FeedRun", place: "Workplace") -> Self:
-        """The result of a feed that the champion holds already."""
-        return cls(
-            "nothing_new",
-            feed.name,
-            feed.digest,
-            run.release,
-            notes=(f"this feed was processed already, it is part of release {run.release}", *place.repaired),
-        )
+        """The result of a feed that the champion holds already, with the figures recorded when it was taken in."""
+        words = f"this feed was processed already, it is part of release {run.release}"
+        told = cls("nothing_new", feed.name, feed.digest, run.release, notes=(words, *place.repaired))
+        if run.status != "published" or run.release is None:
+            return told
+        release = place.releases.get(run.release)
+        figures = {name: release.summary[name] for name in FIGURES if name in release.summary}
+        lists: dict[str, Any] = {name: tuple(figures.pop(name, ())) for name in ("samples", "moved")}
+        rows = tuple(RowResult.from_dict(row) for row in place.feeds.rows(run=run.id))
+        return replace(told, rows=rows, gates=release.gates, **lists, **figures)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is its inverse."""
@@ -112,10 +138,7 @@ class UpdateResult:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild a result from `to_dict`'s form."""
-        rows = tuple(
-            RowResult(**{**row, "reasons": tuple(row["reasons"]), "rules": tuple(row["rules"])})
-            for row in values["rows"]
-        )
+        rows = tuple(RowResult.from_dict(row) for row in values["rows"])
         lists = {name: tuple(values[name]) for name in ("gates", "samples", "moved", "notes")}
         return cls(**{**values, **lists, "rows": rows})
 

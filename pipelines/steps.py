@@ -150,9 +150,10 @@ def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Rout
             freshness_before=judged.before.to_dict(),
             freshness_after=judged.after.to_dict(),
             locality=judged.locality,
+            chat=judged.chat,
             gates=tuple(verdict.to_dict() for verdict in judged.verdicts),
             samples=judged.samples,
-            moved=tuple({"fact_id": key, "reason": reason} for key, reason in judged.written.moved.items()),
+            moved=_moved(routed, judged.written),
             notes=(*place.repaired, *admission.notes),
             peak_rss_mb=peak_rss_mb(),
         )
@@ -162,6 +163,16 @@ def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Rout
         else:
             record_only(place, admission, outcome)
     return replace(outcome, release=release.number if release else None, seconds=dict(place.seconds))
+
+
+def _moved(routed: Routed, written: Written) -> tuple[dict[str, str], ...]:
+    """The facts that were routed to the weights and live in the index, with the reason."""
+    facts = {item.fact.id: item.fact for item in routed.requests}
+    return tuple(
+        {"fact_id": key, "fact": f"{fact.subject}, {fact.relation}: {fact.object}", "reason": reason}
+        for key, reason in written.moved.items()
+        for fact in [facts[key]]
+    )
 
 
 def results(feed: "Feed", admission: "Admission", routed: Routed, written: Written) -> tuple[RowResult, ...]:

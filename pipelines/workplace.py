@@ -128,6 +128,11 @@ class Workplace:
         return self.feeds.seen(digest, self.lineage)
 
     @property
+    def releases(self) -> ReleaseStore:
+        """The published releases."""
+        return ReleaseStore(self.ledger)
+
+    @property
     def feeds(self) -> FeedStore:
         """The feeds that were processed."""
         return FeedStore(self.ledger)

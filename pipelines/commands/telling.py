@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.console import phrase, told
+from pipelines.console import told
 
 if TYPE_CHECKING:
     from pipelines.demo import DemoResult
@@ -32,7 +32,7 @@ def update_rows(result: "UpdateResult") -> Rows:
     """What a run came to: figures, gates, and each row that was not accepted, with its reasons."""
     rows = told({"rows": dict(result.decisions), "accepted facts live in": dict(result.memories)})
     rows += _measured(result)
-    rows += [("moved", phrase(one)) for one in result.moved]
+    rows += [("moved to the index", f"{one.get('fact', one['fact_id'])}: {one['reason']}") for one in result.moved]
     outside = [row for row in result.rows if row.decision in ("refused", "quarantined")]
     for row in outside[:SPELT_OUT]:
         rows.append((f"row {row.row}", f"{row.decision}: {'; '.join(row.reasons)}"))
@@ -52,7 +52,7 @@ def demo_rows(result: "DemoResult") -> Rows:
             "accepted facts live in": dict(update.memories),
         }
     )
-    rows += [("moved to the index", one["reason"]) for one in update.moved[:SPELT_OUT]]
+    rows += [("moved to the index", f"{one.get('fact', one['fact_id'])}: {one['reason']}") for one in update.moved]
     rows += _measured(update)
     for asked in result.dated:
         where = f"{asked.source or 'no source'}, {asked.memory or 'no memory'}"
@@ -109,6 +109,7 @@ def _measured(update: "UpdateResult") -> Rows:
         ("answered before", _share(update.freshness_before)),
         ("answered after", _share(update.freshness_after)),
         ("untouched facts", _share(update.locality)),
+        ("in the chat form", _share(update.chat)),
     ]
     return [(name, text) for name, text in rows if text] + _gates(update.gates)
 

@@ -121,10 +121,13 @@ def test_answers_follow_valid_time_and_the_release(bring: Bring) -> None:
 
 def test_the_same_feed_again_is_said_to_be_nothing_new(bring: Bring) -> None:
     bring(WORLD, "world.csv")
-    again = bring(WORLD, "another_name.csv")
-    assert (again.status, again.release) == ("nothing_new", 1)
-    assert "release 1" in again.notes[0]
-    assert len(releases(bring)) == 1
+    first = bring(NEWS, "news.csv")
+    again = bring(NEWS, "another_name.csv")
+    assert (again.status, again.release) == ("nothing_new", 2)
+    assert "release 2" in again.notes[0]
+    assert again.rows == first.rows
+    assert again.freshness_after == first.freshness_after
+    assert len(releases(bring)) == 2
 
 
 def test_a_feed_that_changes_nothing_publishes_nothing_and_keeps_its_rows(bring: Bring) -> None:
