@@ -119,6 +119,13 @@ def test_the_fact_that_costs_most_is_taken_out_and_no_other() -> None:
     assert not final["u1"], "what the gate allows stays as it is"
 
 
+def test_more_facts_are_tried_where_leaving_out_the_first_ones_helps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.repair.SUSPECTS", 1)
+    table, written = bench(World({"c": {"u1"}}))
+    repaired = table.repair(written)
+    assert set(repaired.written.moved) == {"c"}, "the first suspects, a and b, stay"
+
+
 def strict_above(seen: Sequence[Observation], allowed: int) -> str | None:
     return strict(seen) if sum(not item.after for item in seen) > allowed else None
 
