@@ -8,7 +8,7 @@ back, compare digests and answers, and go forward again; 7. render the report.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -142,7 +142,7 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     with clock.step("score admission"):
         admission = _score(update)
     with clock.step("ask"):
-        dated = tuple(_ask_around_changes(home, update))
+        dated = tuple(_ask_around_changes(home, update, worded=not quick))
     with clock.step("roll back and forward"):
         rollback = _roll_back_and_forward(home, update.release, founded.release, QUICK if quick else SETTINGS)
     with clock.step("report"):
@@ -178,14 +178,19 @@ def _score(update: UpdateResult) -> dict[str, Any]:
     return score_admission(Admission(update.feed, update.feed_digest, rows), ATLAS / "feed_truth.csv")
 
 
-def _ask_around_changes(home: Home, update: UpdateResult) -> Iterator[DatedAnswer]:
-    """Ask about the first changed facts whose date is known: the day before the change, and the day after."""
+def _ask_around_changes(home: Home, update: UpdateResult, *, worded: bool) -> Iterator[DatedAnswer]:
+    """Ask about the first changed facts whose date is known: the day before the change, and the day after.
+
+    Code chooses the fact; with `worded` the model words it.
+    """
     from pipelines.answer import open_answerer
     from pipelines.settings import Settings
     from registry.text import holds_answer
 
     catalogue = Settings.load().catalogue
     answerer = open_answerer(home, release=update.release)
+    if not worded:
+        answerer = replace(answerer, loaded=None)
     old = {
         (item.fact.subject, item.fact.relation, item.fact.valid_to): item.fact
         for item in answerer.facts

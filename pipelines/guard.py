@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pipelines.steps import Routed
 
 CHAT_TOKENS = 24
-QUICK_WORDED = 20
+QUICK_WORDED = 12
 """Changed facts that the model words in a quick run."""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.guard import Judged
 
 WEIGHT_EDITORS = ("rome", "memit")
-QUICK_FACTS = 3
+QUICK_FACTS, SPARE = 3, 2
 CORRECTION = "correction"
 """Rule by which admission says that what was known was never true."""
 
@@ -88,7 +88,7 @@ def route(place: Workplace, admission: "Admission", quick: bool = False, only: S
             fitting = [item for item in requests if barrier(item, evidence, settings.catalogue, policy) is None]
             if fitting:
                 # Some turn out to be known already, so a few more are asked than can be written.
-                asked = fitting[: 2 * policy.max_per_run]
+                asked = fitting[: policy.max_per_run + SPARE]
                 beliefs = believe(place.loaded, asked, home=place.home)
         evidence = replace(evidence, beliefs=beliefs)
         routes = tuple(choose(requests, evidence, settings.catalogue, policy))
