@@ -11,22 +11,38 @@ name; `pipelines.steps` binds them to the workplace of the run. Rules of order:
 """
 
 import getpass
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import opaque
 
 from pipelines import steps
 from pipelines.outcome import UpdateResult
 from pipelines.workplace import Workplace
 from registry.home import Home
 
-_step = {"cache_policy": NO_CACHE, "persist_result": False}
-read, admit = task(steps.read, **_step), task(steps.admit, **_step)
-route, write = task(steps.route, **_step), task(steps.write, **_step)
-guard, publish = task(steps.guard, **_step), task(steps.publish, **_step)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _step(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` as a Prefect task that takes its arguments as they are: Prefect would look into every fact of them."""
+    run: Any = task(cast(Any, function), cache_policy=NO_CACHE, persist_result=False)
+
+    @wraps(function)
+    def step(*args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, run(*map(opaque, args), **kwargs))
+
+    return step
+
+
+read, admit, route = _step(steps.read), _step(steps.admit), _step(steps.route)
+write, guard, publish = _step(steps.write), _step(steps.guard), _step(steps.publish)
 
 
 @flow(name="update", flow_run_name="update {feed}", validate_parameters=False, persist_result=False)
