@@ -9,12 +9,13 @@ Needs torch, transformers, peft and safetensors only, so that it runs on a bare 
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from editors.base import EditDelta, Editor
 from registry.errors import UnknownNameError
 
-__all__ = ["EDITORS", "EditDelta", "Editor", "get_editor"]
+__all__ = ["EDITORS", "EditDelta", "Editor", "get_editor", "read_delta"]
 
 EDITORS = {
     "memit": "editors.memit.editor:MemitEditor",
@@ -34,3 +35,15 @@ def get_editor(name: str) -> Editor:
         raise UnknownNameError("editor", name, EDITORS)
     module, _, attribute = EDITORS[name].partition(":")
     return cast(Editor, getattr(import_module(module), attribute)())
+
+
+def read_delta(folder: Path) -> EditDelta:
+    """Read a saved delta of any editor.
+
+    Raises:
+        EditError: there is no delta in the folder.
+        IntegrityError: the content does not have the digests that it names.
+    """
+    from editors.store import read_record
+
+    return get_editor(str(read_record(folder)["editor"])).load(folder)

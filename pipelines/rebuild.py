@@ -54,10 +54,10 @@ def assemble(base: Path | str, deltas: Path, release: Release, *, device: str = 
             raise IntegrityError(f"base model {release.model}", release.base_digest, loaded.digest)
         advance(1)
         if release.deltas:
-            from editors.delta import load_delta
+            from editors import read_delta
 
             for digest in release.deltas:
-                load_delta(checked(deltas, digest)).apply(loaded.model)
+                read_delta(checked(deltas, digest)).apply(loaded.model)
                 advance(1)
             loaded = replace(loaded, digest=weights_digest(loaded.model))
         if loaded.digest != release.weights_digest:
