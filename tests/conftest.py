@@ -1,7 +1,7 @@
 """What all tests share: a clean environment, tiny random models with a real tokenizer, and the reference model."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,30 @@ def tiny_tokenizer() -> Any:
     )
 
 
+NARROW = {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256}
+PLAIN = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+SHARED = {**PLAIN, "num_key_value_heads": 2, "tie_word_embeddings": True}
+SIZES: dict[str, dict[str, Any]] = {
+    "gpt2": NARROW,
+    "llama": SHARED,
+}
+"""What makes each family's own config tiny, by model type."""
+
+
+def tiny_config(family: str) -> Any:
+    """A config of the family's own class, made tiny and fit for the tiny tokenizer."""
+    from transformers import AutoConfig
+
+    ends = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 2}
+    return AutoConfig.for_model(family, vocab_size=600, initializer_range=0.2, **ends, **SIZES[family])
+
+
 def tiny_model(config: Any, seed: int = 0) -> LoadedModel:
     """A random causal LM of `config`'s class with the tiny tokenizer; equal seeds give equal weights."""
     import torch
@@ -101,44 +125,26 @@ def tiny_model(config: Any, seed: int = 0) -> LoadedModel:
 @pytest.fixture(scope="module")
 def tiny_llama() -> LoadedModel:
     """A random Llama of 4 layers, d = 64, grouped-query attention, tied embeddings."""
-    from transformers import LlamaConfig
-
-    return tiny_model(
-        LlamaConfig(
-            vocab_size=600,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            tie_word_embeddings=True,
-            initializer_range=0.2,
-            bos_token_id=None,
-            eos_token_id=2,
-            pad_token_id=2,
-        )
-    )
+    return tiny_model(tiny_config("llama"))
 
 
 @pytest.fixture(scope="module")
 def tiny_gpt2() -> LoadedModel:
     """A random GPT-2 of 4 layers, d = 64 (Conv1D weights, learned positions)."""
-    from transformers import GPT2Config
+    return tiny_model(tiny_config("gpt2"))
 
-    return tiny_model(
-        GPT2Config(
-            vocab_size=600,
-            n_embd=64,
-            n_layer=4,
-            n_head=4,
-            n_positions=256,
-            initializer_range=0.2,
-            bos_token_id=None,
-            eos_token_id=2,
-            pad_token_id=2,
-        )
-    )
+
+@pytest.fixture(scope="session")
+def tiny_family() -> Callable[[str], LoadedModel]:
+    """A random model of a family, by name of its model type; made once, so that no test may change it."""
+    made: dict[str, LoadedModel] = {}
+
+    def find(family: str) -> LoadedModel:
+        if family not in made:
+            made[family] = tiny_model(tiny_config(family))
+        return made[family]
+
+    return find
 
 
 @pytest.fixture(scope="session", name="test_home")

@@ -1,0 +1,35 @@
+"""Laws of saved deltas."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from registry.errors import IntegrityError
+
+
+def test_the_digest_survives_save_and_load_and_tells_deltas_apart(case: Any, tmp_path: Path) -> None:
+    case.delta.save(tmp_path / "delta")
+    back = case.editor.load(tmp_path / "delta")
+    assert back.digest == case.delta.digest
+    assert (back.fact_ids, back.effects) == (case.delta.fact_ids, case.delta.effects)
+    assert not any(path.suffix in {".pkl", ".pickle", ".pt", ".bin"} for path in (tmp_path / "delta").rglob("*"))
+    assert case.fit(case.asks()[:2]).digest != case.delta.digest
+    with case.delta.applied(case.model):
+        direct, logits = case.weights(), case.logits()
+    with back.applied(case.model):
+        assert case.weights() == direct
+        assert torch.equal(case.logits(), logits)
+
+
+def test_a_changed_file_is_refused(case: Any, tmp_path: Path) -> None:
+    case.delta.save(tmp_path / "delta")
+    for path in sorted(file for file in (tmp_path / "delta").rglob("*") if file.is_file()):
+        data = path.read_bytes()
+        place = len(data) - 40 if path.suffix == ".safetensors" else data.index(b"digest") + 12
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(IntegrityError):
+            case.editor.load(tmp_path / "delta")
+        path.write_bytes(data)
+    case.editor.load(tmp_path / "delta")
