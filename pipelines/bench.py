@@ -9,24 +9,21 @@ import json
 import platform
 import resource
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from editors.load import LoadedModel
 from pipelines.bench_formats import BenchData, read_rows
-from pipelines.bench_moments import config_of, with_moments
+from pipelines.bench_moments import RUNNING_TEXT, config_of, with_moments
 from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import Probe, answers, forced, forced_means, probes_of, right_of, shares
+from pipelines.bench_run import Bench, Run, write_and_score
+from pipelines.bench_score import Probe, answers_before, forced_means, perplexity, probes_of, right_of, shares
 from registry.digests import digest_file, digest_json
-from registry.errors import EditError, InputError, UnknownNameError
+from registry.errors import InputError, UnknownNameError
 from registry.home import Home
-from registry.progress import track
 
 MODES = ("batch", "sequential", "single")
 
@@ -34,25 +31,12 @@ _PACKAGES = ("dmm-gov", "torch", "transformers", "numpy", "safetensors")
 _FORCED = "token accuracy with the right beginning given; not comparable with the free generation above"
 
 
-@dataclass
-class _Run:
-    """What a run gathers: seconds by step, the deltas' digests, the effects, and the answers at the end."""
+@dataclass(frozen=True)
+class _Before:
+    """The model before anything is written."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    deltas: list[str] = field(default_factory=list)
-    effects: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    forced: list[float] = field(default_factory=list)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the block's wall time to a step."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
+    texts: Sequence[str]
+    perplexity: float | None
 
 
 def bench_edits(
@@ -67,11 +51,13 @@ def bench_edits(
     *,
     home: Home | None = None,
     texts: Path | None = None,
+    group: int = 1,
+    config: Path | None = None,
 ) -> dict[str, Any]:
     """Write `n` edits with an editor, score the final model, and write the figures to `out` as JSON.
 
     Args:
-        editor: name of an editor that writes into weights.
+        editor: name of an editor.
         model: short name, folder, GGUF file or hub id.
         data: the edits.
         format: their form; see `pipelines.bench_formats`.
@@ -79,8 +65,10 @@ def bench_edits(
         mode: "single", "sequential" or "batch".
         seed: of the draw and of the fit.
         out: JSON file.
-        home: where pulled models and measured moments lie; the default home otherwise.
+        home: where pulled models, measured moments and earlier answers lie; the default home otherwise.
         texts: running text for second moments, where none are ready.
+        group: edits per fit of a sequence.
+        config: YAML file of the editor's numbers; `conf/EDITOR.yaml` by default.
 
     Returns what was written to `out`, without the list of answers.
 
@@ -89,36 +77,40 @@ def bench_edits(
         EditError: the editor cannot write the batch at all.
     """
     from editors import get_editor
+    from editors.gather import read_texts
     from pipelines.models import load
 
     writer = get_editor(editor)
-    _check(writer, mode, out)
+    _check(mode, group, out)
     drawn = read_rows(data, format, n, seed, together=mode != "single")
-    home, run = home or Home.default(), _Run()
-    with run.timed("load"):
+    home, watch = home or Home.default(), Run()
+    with watch.timed("load"):
         loaded = load(home, model)
-    with run.timed("moments"):
-        config, moments = with_moments(config_of(editor, seed), loaded, home, texts)
-    probes = probes_of(drawn.rows)
-    with run.timed("before"):
-        before = answers(loaded.model, loaded.tokenizer, probes)
-    _write_and_score(run, writer, loaded, drawn.rows, probes, mode, config)
+    with watch.timed("moments"):
+        numbers, moments = with_moments(config_of(editor, seed, config), loaded, home, texts)
+    probes, running = probes_of(drawn.rows), list(read_texts(RUNNING_TEXT))
+    with watch.timed("before"):
+        before = _Before(answers_before(loaded, probes, home), perplexity(loaded, running))
+    bench = Bench(writer, loaded, numbers, mode, group, running, _system(writer, loaded, home))
+    run = write_and_score(bench, drawn.rows, probes)
+    run.seconds |= watch.seconds
     about = {"editor": editor, "model": str(model), "data": str(data), "format": format, "mode": mode, "seed": seed}
     result = {
         **about,
+        "group": len(bench.groups(drawn.rows)[0]),
         "n": len(drawn.rows),
         "n_asked": n,
         **_figures(run, probes, before, len(drawn.rows)),
         "moments": moments,
         "digests": {"model": loaded.digest, "data": _data_digest(data), "deltas": run.deltas},
-        "config": _plain_config(config),
+        "config": _plain_config(numbers),
         **_circumstances(loaded, drawn),
     }
-    _keep({**result, "edits": _listed(drawn.rows, probes, before, run.texts)}, out)
+    _keep({**result, "edits": _listed(drawn.rows, probes, before.texts, run.texts)}, out)
     return result
 
 
-def _check(writer: Any, mode: str, out: Path) -> None:
+def _check(mode: str, group: int, out: Path) -> None:
     """Refuse what cannot be run, before any work.
 
     Raises:
@@ -126,10 +118,19 @@ def _check(writer: Any, mode: str, out: Path) -> None:
     """
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
-    if writer.scope == "context":
-        raise InputError("an editor that changes what the model itself says", repr(writer.name), "bench rome or memit")
+    if group < 1 or (group > 1 and mode != "sequential"):
+        raise InputError("groups of one edit or more, in the mode sequential", f"{group} in {mode}", "leave it out")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("a file to write in a folder that exists", str(out), "name another")
+
+
+def _system(writer: Any, loaded: LoadedModel, home: Home) -> Any:
+    """Who answers where the memory is the context; None where the model answers by itself."""
+    if writer.scope != "context":
+        return None
+    from pipelines.bench_context import system
+
+    return system(loaded, home)
 
 
 def _keep(result: Mapping[str, Any], out: Path) -> None:
@@ -139,82 +140,9 @@ def _keep(result: Mapping[str, Any], out: Path) -> None:
     staged.replace(out)
 
 
-def _write_and_score(
-    run: _Run,
-    writer: Any,
-    loaded: LoadedModel,
-    rows: Sequence[BenchRow],
-    probes: Sequence[Probe],
-    mode: str,
-    config: Any,
-) -> None:
-    """Fit by mode, and ask the final model; the model comes out as it went in."""
-    model, tokenizer = loaded.model, loaded.tokenizer
-    groups = [list(rows)] if mode == "batch" else [[row] for row in rows]
-    kept: list[Any] = []
-    said: dict[int, str] = {}
-    values: dict[int, float] = {}
-    with track(f"bench {mode}", total=len(groups)) as advance:
-        for index, group in enumerate(groups):
-            delta = _fitted(run, writer, loaded, group, config, alone=mode != "batch")
-            if mode == "single":
-                own = [position for position, probe in enumerate(probes) if probe.row == index]
-                _ask(run, model, tokenizer, probes, own, delta, said, values)
-            elif delta is not None:
-                with run.timed("fit"):
-                    delta.apply(model)
-                kept.append(delta)
-            advance(1)
-    if mode != "single":
-        _ask(run, model, tokenizer, probes, range(len(probes)), None, said, values)
-    for delta in reversed(kept):
-        delta.revert(model)
-    run.texts = [said[position] for position in range(len(probes))]
-    run.forced = [values[position] for position in range(len(probes))]
-
-
-def _fitted(run: _Run, writer: Any, loaded: LoadedModel, group: Sequence[BenchRow], config: Any, alone: bool) -> Any:
-    """The delta of one fit, None when it holds nothing; an edit that fails alone does not end the run."""
-    requests = [row.request for row in group]
-    try:
-        with run.timed("fit"):
-            delta = writer.fit(loaded.model, loaded.tokenizer, requests, config)
-    except EditError as error:
-        if not alone:
-            raise
-        run.effects["failed"] += len(group)
-        run.failures.append(f"{group[0].subject}: {error}")
-        return None
-    run.effects.update(effect.state for effect in delta.effects)
-    run.failures += [effect.explanation for effect in delta.effects if effect.state == "failed"]
-    if not delta.fact_ids:
-        return None
-    run.deltas.append(delta.digest)
-    return delta
-
-
-def _ask(
-    run: _Run,
-    model: Any,
-    tokenizer: Any,
-    probes: Sequence[Probe],
-    positions: Sequence[int],
-    delta: Any,
-    said: dict[int, str],
-    values: dict[int, float],
-) -> None:
-    """Ask some probes, with `delta` on where there is one, and fill in answers and teacher-forced values."""
-    chosen = [probes[position] for position in positions]
-    with delta.applied(model) if delta is not None else nullcontext():
-        with run.timed("after"):
-            said.update(zip(positions, answers(model, tokenizer, chosen), strict=True))
-        with run.timed("teacher_forced"):
-            values.update(zip(positions, forced(model, tokenizer, chosen), strict=True))
-
-
-def _figures(run: _Run, probes: Sequence[Probe], before: Sequence[str], count: int) -> dict[str, Any]:
+def _figures(run: Run, probes: Sequence[Probe], before: _Before, count: int) -> dict[str, Any]:
     """Scores, times and memory."""
-    right_before, right = right_of(probes, before), right_of(probes, run.texts)
+    right_before, right = right_of(probes, before.texts), right_of(probes, run.texts)
     kept = shares(probes, right, right_before)
     divisor = 1024.0 if sys.platform != "darwin" else 1024.0**2
     return {
@@ -223,11 +151,18 @@ def _figures(run: _Run, probes: Sequence[Probe], before: Sequence[str], count: i
         "still_right": {kind: kept[kind] for kind in ("neighbourhood", "same_subject")},
         "teacher_forced": {"note": _FORCED, **forced_means(probes, run.forced)},
         "interval": "Wilson, 95 %, every prompt one case",
+        "perplexity": {
+            "before": before.perplexity,
+            "after": run.perplexity,
+            "ratio": run.perplexity / before.perplexity if run.perplexity and before.perplexity else None,
+        },
         "effects": {state: run.effects.get(state, 0) for state in ("written", "no_effect", "failed")},
         "failures": run.failures,
         "seconds_per_edit": run.seconds["fit"] / count,
+        "cpu_seconds_per_edit": run.cpu_seconds["fit"] / count,
         **{f"seconds_{step}": run.seconds[step] for step in ("load", "moments", "fit", "before", "after")},
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / divisor,
+        "delta_bytes": run.delta_bytes,
     }
 
 

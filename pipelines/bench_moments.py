@@ -16,7 +16,11 @@ from registry.home import Home
 from registry.text import normalise
 
 _PROJECT = Path(__file__).resolve().parents[1]
-_READY = _PROJECT / "examples" / "atlas" / "moments"
+_ATLAS = _PROJECT / "examples" / "atlas"
+_READY = _ATLAS / "moments"
+CATALOGUE = _ATLAS / "relations.yaml"
+RUNNING_TEXT = _ATLAS / "running_text.txt"
+"""Prose on which perplexity is measured."""
 _TEXT_TOKENS = 60_000
 _PIECE_TOKENS = 300
 _PAGE = 12
@@ -24,11 +28,21 @@ _RECORD = "moments.json"
 _KEY_CHARS = 32
 
 
-def config_of(editor: str, seed: int) -> Any | None:
-    """The editor's config from `conf/EDITOR.yaml`, its defaults where there is no such file; None if it has none.
+def config_of(editor: str, seed: int, path: Path | None = None) -> Any | None:
+    """The editor's config from a YAML file, its defaults where there is no such file; None if it has none.
 
     A config that has a seed (its own or its targets') gets `seed`.
+
+    Args:
+        editor: name of the editor.
+        seed: of the fit.
+        path: the file; `conf/EDITOR.yaml` by default.
+
+    Raises:
+        InputError: the named file is missing or cannot be read as such a config.
     """
+    if path is not None and not path.is_file():
+        raise InputError("a YAML file of the editor's numbers", str(path), "name one that exists")
     try:
         module = import_module(f"editors.{editor}.config")
     except ModuleNotFoundError:
@@ -36,7 +50,7 @@ def config_of(editor: str, seed: int) -> Any | None:
     kind = next((item for name, item in vars(module).items() if normalise(name) == f"{editor}config"), None)
     if kind is None:
         return None
-    path = _PROJECT / "conf" / f"{editor}.yaml"
+    path = path or _PROJECT / "conf" / f"{editor}.yaml"
     config = kind.read(path) if path.is_file() and hasattr(kind, "read") else kind()
     names = {item.name for item in fields(config)}
     if "targets" in names:
@@ -109,11 +123,10 @@ def _running_text(loaded: LoadedModel, texts: Path | None) -> list[str]:
         from pipelines.tables import read_facts
         from registry.catalogue import Catalogue
 
-        atlas = _PROJECT / "examples" / "atlas"
-        catalogue = Catalogue.read(atlas / "relations.yaml")
-        said = [catalogue.statement(fact) for fact in read_facts(atlas / "facts.csv")]
+        catalogue = Catalogue.read(CATALOGUE)
+        said = [catalogue.statement(fact) for fact in read_facts(_ATLAS / "facts.csv")]
         pages = [" ".join(said[start : start + _PAGE]) for start in range(0, len(said), _PAGE)]
-        found = [*read_texts(atlas / "running_text.txt"), *pages]
+        found = [*read_texts(RUNNING_TEXT), *pages]
     kept: list[str] = []
     tokens = 0
     for text in cut(loaded.tokenizer, found, _PIECE_TOKENS):

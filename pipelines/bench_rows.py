@@ -33,6 +33,10 @@ class BenchRow:
         same_subject: other facts of the subject, whose answers shall stay.
         portability: what should follow from the edit; reported, not required.
         fit_paraphrases: phrasings that fitting may use.
+        question: the edit as a question, for the chat form; fitting never sees it.
+        negation: the edit's prompt negated, with the new object, which is then wrong.
+        reversal: the edit asked from its object, whose answer is the subject.
+        two_hop: what follows from the edit and from one more fact that the model knows.
     """
 
     subject: str
@@ -46,6 +50,10 @@ class BenchRow:
     same_subject: tuple[Asked, ...] = ()
     portability: tuple[Asked, ...] = ()
     fit_paraphrases: tuple[str, ...] = ()
+    question: str = ""
+    negation: tuple[Asked, ...] = ()
+    reversal: tuple[Asked, ...] = ()
+    two_hop: tuple[Asked, ...] = ()
 
     @property
     def request(self) -> EditRequest:

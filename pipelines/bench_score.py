@@ -4,18 +4,26 @@ Free generation is the score. Teacher forcing gives the model the right beginnin
 reads far higher on models that do not say the answer, and stands here because published tables use it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guards.stats import wilson
 from pipelines.bench_rows import BenchRow
-from registry.text import starts_with_answer
+from registry.text import holds_answer, starts_with_answer
 
-KINDS = ("efficacy", "generalization", "neighbourhood", "same_subject", "portability")
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
+    from registry.home import Home
+
+ASKED = ("neighbourhood", "same_subject", "negation", "reversal", "two_hop", "portability")
+"""Kinds of probe that a row brings with answers of their own."""
+KINDS = ("efficacy", "generalization", "chat", *ASKED)
 SPARE_TOKENS = 4
 MIN_TOKENS = 12
+CHAT_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,8 @@ class Probe:
     Attributes:
         kind: one of `KINDS`.
         row: position of the edit that it belongs to.
-        prompt: what is asked.
-        answers: what is right after the edit.
+        prompt: what is asked; a question where the kind is "chat".
+        answers: what is right after the edit, what is wrong where the kind is "negation".
     """
 
     kind: str
@@ -42,26 +50,81 @@ def probes_of(rows: Sequence[BenchRow]) -> list[Probe]:
         right = row.answers or (row.target_new,)
         probes.append(Probe("efficacy", index, row.prompt, right))
         probes += [Probe("generalization", index, prompt, right) for prompt in row.paraphrases]
-        for kind in ("neighbourhood", "same_subject", "portability"):
-            probes += [Probe(kind, index, one.prompt, one.answers) for one in getattr(row, kind)]
+        probes += [Probe("chat", index, row.question, right)] if row.question else []
+        probes += [Probe(kind, index, one.prompt, one.answers) for kind in ASKED for one in getattr(row, kind)]
     return probes
+
+
+def prompt_of(tokenizer: Any, probe: Probe) -> str:
+    """The text that a model goes on from."""
+    from editors.generate import chat_prompt
+
+    return chat_prompt(tokenizer, probe.prompt) if probe.kind == "chat" else probe.prompt
+
+
+def room_of(tokenizer: Any, probes: Sequence[Probe]) -> int:
+    """Tokens that the longest right answer needs, and some more."""
+    longest = max(len(tokenizer(f" {text}")["input_ids"]) for probe in probes for text in probe.answers)
+    least = CHAT_TOKENS if any(probe.kind == "chat" for probe in probes) else MIN_TOKENS
+    return max(least, longest + SPARE_TOKENS)
 
 
 def answers(model: Any, tokenizer: Any, probes: Sequence[Probe]) -> list[str]:
     """What the model says to every probe, with room for the longest right answer."""
     from editors.generate import generate
 
-    if not probes:
-        return []
-    longest = max(len(tokenizer(f" {text}")["input_ids"]) for probe in probes for text in probe.answers)
-    room = max(MIN_TOKENS, longest + SPARE_TOKENS)
-    said = generate(model, tokenizer, [probe.prompt for probe in probes], max_new_tokens=room)
-    return [one.text for one in said]
+    said: dict[int, str] = {}
+    for positions in by_form(probes):
+        part = [probes[position] for position in positions]
+        prompts = [prompt_of(tokenizer, probe) for probe in part]
+        found = generate(model, tokenizer, prompts, max_new_tokens=room_of(tokenizer, part))
+        said.update(zip(positions, (one.text for one in found), strict=True))
+    return [said[position] for position in range(len(probes))]
+
+
+def answers_before(loaded: "LoadedModel", probes: Sequence[Probe], home: "Home") -> list[str]:
+    """`answers` of the model as it was loaded, from the home where it was asked before."""
+    from pipelines.beliefs import answers_of
+
+    said: dict[int, str] = {}
+    for positions in by_form(probes):
+        part = [probes[position] for position in positions]
+        prompts = [prompt_of(loaded.tokenizer, probe) for probe in part]
+        found = answers_of(loaded, prompts, home=home, room=room_of(loaded.tokenizer, part))
+        said.update(zip(positions, (one.text for one in found), strict=True))
+    return [said[position] for position in range(len(probes))]
+
+
+def by_form(probes: Sequence[Probe]) -> list[list[int]]:
+    """Positions of the probes in completion form, and of those in chat form; neither is empty."""
+    chat = [probe.kind == "chat" for probe in probes]
+    parts = [[index for index, is_chat in enumerate(chat) if is_chat is form] for form in (False, True)]
+    return [part for part in parts if part]
 
 
 def right_of(probes: Sequence[Probe], texts: Sequence[str]) -> list[bool]:
-    """Whether each answer begins with one of the probe's answers."""
-    return [starts_with_answer(text, probe.answers) for probe, text in zip(probes, texts, strict=True)]
+    """Whether each answer is right.
+
+    It begins with one of the probe's answers; in the chat form it holds one in its first sentence; to a negated prompt
+    it does not begin with one.
+    """
+    return [_is_right(probe, text) for probe, text in zip(probes, texts, strict=True)]
+
+
+def _is_right(probe: Probe, text: str) -> bool:
+    """Whether one answer is right."""
+    if probe.kind == "chat":
+        return holds_answer(text, probe.answers)
+    return starts_with_answer(text, probe.answers) is not (probe.kind == "negation")
+
+
+def perplexity(loaded: "LoadedModel", texts: Sequence[str]) -> float | None:
+    """Perplexity of the model as it is on running text; None where there is none."""
+    from editors.generate import token_nll
+
+    scored = token_nll(loaded.model, loaded.tokenizer, texts)
+    count = sum(tokens for _, tokens in scored)
+    return math.exp(sum(total for total, _ in scored) / count) if count else None
 
 
 def shares(probes: Sequence[Probe], right: Sequence[bool], only: Sequence[bool] | None = None) -> dict[str, Any]:
@@ -88,7 +151,7 @@ def forced(model: Any, tokenizer: Any, probes: Sequence[Probe]) -> list[float]:
     results = []
     with torch.inference_mode():
         for probe in probes:
-            given = tokenizer(probe.prompt)["input_ids"]
+            given = tokenizer(prompt_of(tokenizer, probe))["input_ids"]
             wanted = tokenizer(f" {probe.answers[0]}", add_special_tokens=False)["input_ids"]
             ids = torch.tensor([[*given, *wanted]], device=model.device)
             best = model(input_ids=ids, use_cache=False).logits[0, len(given) - 1 : -1].argmax(dim=-1)
@@ -97,8 +160,9 @@ def forced(model: Any, tokenizer: Any, probes: Sequence[Probe]) -> list[float]:
 
 
 def forced_means(probes: Sequence[Probe], values: Sequence[float]) -> Mapping[str, Any]:
-    """Mean teacher-forced accuracy by kind; None where there is no probe."""
-    return {
-        kind: fmean(kept) if (kept := [v for p, v in zip(probes, values, strict=True) if p.kind == kind]) else None
-        for kind in KINDS
-    }
+    """Mean teacher-forced accuracy by kind; None where there is no probe, and everywhere where nobody was asked."""
+    pairs = zip(probes, values, strict=True) if values else ()
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for probe, value in pairs:
+        found[probe.kind].append(value)
+    return {kind: fmean(kept) if kept else None for kind, kept in found.items()}

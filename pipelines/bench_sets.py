@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bench_rows import Asked, BenchRow, records
+from pipelines.bench_score import ASKED
 from registry.errors import InputError
 
 Build = Callable[[Mapping[str, Any]], BenchRow]
@@ -60,6 +61,7 @@ def _edits_row(place: str, raw: Mapping[str, Any]) -> BenchRow:
     def asked(key: str) -> tuple[Asked, ...]:
         return tuple(Asked(text(item, "prompt"), (text(item, "answer"),)) for item in listed(key))
 
+    more: dict[str, Any] = {kind: asked(kind) for kind in ASKED}
     return BenchRow(
         text(raw, "subject"),
         text(raw, "relation", "") or "edit",
@@ -67,8 +69,8 @@ def _edits_row(place: str, raw: Mapping[str, Any]) -> BenchRow:
         text(raw, "target_new"),
         text({key: value for key, value in raw.items() if value is not None}, "target_true", ""),
         paraphrases=tuple(text({"paraphrases": item}, "paraphrases") for item in listed("paraphrases")),
-        neighbourhood=asked("neighbourhood"),
-        same_subject=asked("same_subject"),
+        question=text({key: value for key, value in raw.items() if value is not None}, "question", ""),
+        **more,
     )
 
 

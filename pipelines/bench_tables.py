@@ -95,6 +95,7 @@ def feed_rows(path: Path, generator: random.Random) -> Iterator[BenchRow]:
             _some(near, generator),
             _some(same, generator),
             fit_paraphrases=request.paraphrases,
+            question=request.question,
         )
 
 

@@ -1,7 +1,7 @@
 """`dmmgov bench edits`: score and time an editor on given edits, at the end, on the final model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ MODES = ("batch", "sequential", "single")
 
 def edits(
     context: typer.Context,
-    editor: Annotated[str, typer.Option("--editor", metavar="EDITOR", help="Editor that writes into weights.")],
+    editor: Annotated[str, typer.Option("--editor", metavar="EDITOR", help="Name of the editor.")],
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="The edits.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the figures go, as JSON.")],
     model: Annotated[
@@ -34,6 +34,13 @@ def edits(
             help="batch: all in one fit. sequential: one after another onto the same model. single: each alone.",
         ),
     ] = "batch",
+    group: Annotated[
+        int, typer.Option("--group", metavar="G", min=1, help="Edits per fit in the mode sequential.")
+    ] = 1,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The editor's numbers (YAML), instead of conf/EDITOR.yaml."),
+    ] = None,
     texts: Annotated[
         Path | None,
         typer.Option("--texts", metavar="FILE", help="Running text for the model's key moments, where none are kept."),
@@ -52,7 +59,6 @@ def edits(
     new_file(out, "--out")
     from pipelines.bench import bench_edits
 
-    result = console.plain(
-        bench_edits(editor, model, data, data_format, count, mode, seed, out, home=home_of(context), texts=texts)
-    )
+    more: dict[str, Any] = {"home": home_of(context), "texts": texts, "group": group, "config": config}
+    result = console.plain(bench_edits(editor, model, data, data_format, count, mode, seed, out, **more))
     console.show(result, as_json, lambda: console.figures(f"{editor}, {count} edits, {mode}", result))

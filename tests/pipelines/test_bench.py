@@ -2,7 +2,7 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +12,12 @@ import pytest
 
 import editors
 from editors.base import FactEffect
-from editors.generate import generate
+from editors.generate import chat_prompt, generate
 from editors.load import LoadedModel, quiet, weights_digest
 from guards.stats import wilson
 from pipelines.bench import bench_edits
-from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import answers, forced, probes_of
+from pipelines.bench_rows import Asked, BenchRow
+from pipelines.bench_score import answers, answers_before, forced, probes_of, right_of
 from registry.errors import EditError, InputError, ModelError, UnknownNameError
 from registry.home import Home
 
@@ -39,6 +39,10 @@ class Nudge:
     @property
     def digest(self) -> str:
         return f"nudge-{self.row}"
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "row").write_text("x" * 100)
 
     def apply(self, model: Any) -> None:
         model.model.layers[0].mlp.down_proj.weight[self.row] += 1.0
@@ -182,6 +186,65 @@ def test_the_figures_are_complete_and_follow_from_the_answers(setup: Setup) -> N
     assert {"seconds_per_edit", "seconds_load", "seconds_moments", "peak_rss_mb", "seed", "versions"} <= set(result)
     assert result["seconds_per_edit"] == pytest.approx(result["seconds_fit"] / 3)
     assert {"torch", "transformers", "python"} <= set(result["versions"])
+    assert result["delta_bytes"] == 100
+    assert result["cpu_seconds_per_edit"] > 0
+    change = result["perplexity"]
+    assert change["ratio"] == pytest.approx(change["after"] / change["before"]) != 1.0
+
+
+def test_a_sequence_can_be_written_in_groups(setup: Setup) -> None:
+    result = run(setup, "sequential", group=2)
+    assert [names for _, names in NudgeEditor.seen] == [("France", "Italy"), ("Brazil",)]
+    assert len({digest for digest, _ in NudgeEditor.seen}) == 2
+    assert result["group"] == 2
+    assert result["delta_bytes"] == 100
+
+
+def test_edits_alone_have_no_perplexity(setup: Setup) -> None:
+    assert run(setup, "single")["perplexity"]["after"] is None
+
+
+MORE = BenchRow(
+    "France",
+    "capital",
+    PROMPTS[0],
+    "Lyon",
+    question="What is the capital of France?",
+    negation=(Asked("The capital of France is not", ("Lyon",)),),
+    reversal=(Asked("Lyon is the capital of", ("France",)),),
+    two_hop=(Asked("The river of the capital of France is the", ("Rhône",)),),
+)
+
+
+def test_every_kind_of_probe_has_its_own_rule() -> None:
+    probes = probes_of([MORE])
+    assert [probe.kind for probe in probes] == ["efficacy", "chat", "negation", "reversal", "two_hop"]
+    said = ["Lyon, of course", "The capital of France is Lyon", "Lyon", "France", "The Rhone"]
+    assert right_of(probes, said) == [True, True, False, True, True]
+    said = ["The capital is Lyon", "It is Lyons", "Paris", "", "Seine"]
+    assert right_of(probes, said) == [False, False, True, False, False]
+
+
+def test_the_chat_form_is_asked_in_the_models_own_template(tiny_llama: LoadedModel) -> None:
+    probes = [probe for probe in probes_of([MORE]) if probe.kind in ("efficacy", "chat")]
+    model, tokenizer = tiny_llama.model, tiny_llama.tokenizer
+    asked = [PROMPTS[0], chat_prompt(tokenizer, MORE.question)]
+    assert asked[1] != MORE.question
+    expected = [generate(model, tokenizer, [prompt], max_new_tokens=24)[0].text for prompt in asked]
+    for text, full in zip(answers(model, tokenizer, probes), expected, strict=True):
+        assert full.startswith(text)
+    assert MORE.request.question == "", "fitting must not see the question"
+
+
+def test_answers_before_are_kept_by_the_models_digest(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    home, probes = Home.at(tmp_path / "home"), probes_of([MORE])
+    first = answers_before(tiny_llama, probes, home)
+    assert first == answers(tiny_llama.model, tiny_llama.tokenizer, probes)
+    model = copy.deepcopy(tiny_llama.model)
+    model.model.layers[0].mlp.down_proj.weight[1] += 1.0
+    again = answers_before(replace(tiny_llama, model=model), probes, home)
+    assert again == first, "they come from the home"
+    assert again != answers(model, tiny_llama.tokenizer, probes)
 
 
 def test_a_batch_that_cannot_be_written_at_all_is_an_error(setup: Setup) -> None:
@@ -196,7 +259,8 @@ def test_a_batch_that_cannot_be_written_at_all_is_an_error(setup: Setup) -> None
     ("changed", "error"),
     [
         ({"editor": "mimet"}, UnknownNameError),
-        ({"editor": "rag"}, InputError),
+        ({"group": 2}, InputError),
+        ({"config": Path("nowhere.yaml")}, InputError),
         ({"mode": "all"}, UnknownNameError),
         ({"format": "csv"}, UnknownNameError),
         ({"n": 0}, InputError),

@@ -42,7 +42,16 @@ def test_the_projects_own_form(as_list: bool, tmp_path: Path) -> None:
     assert first.neighbourhood == (Asked("The capital of Italy is", ("Rome",)),)
     assert first.same_subject == (Asked("People in France speak", ("French",)),)
     assert (second.relation, second.paraphrases, second.neighbourhood) == ("edit", (), ())
+    assert (second.question, second.negation, second.reversal, second.two_hop) == ("", (), (), ())
     assert (data.available, data.skipped) == (2, {})
+
+
+def test_the_further_probes_of_the_own_form(tmp_path: Path) -> None:
+    probe = [{"prompt": "Lyon is the capital of", "answer": "France"}]
+    more = {"question": "What is the capital of France?", "negation": probe, "reversal": probe, "two_hop": probe}
+    (row,) = read_rows(written(tmp_path / "edits.jsonl", {**EDIT, **more}), "edits", 1, 0).rows
+    asked = (Asked("Lyon is the capital of", ("France",)),)
+    assert (row.question, row.negation, row.reversal, row.two_hop) == (more["question"], asked, asked, asked)
 
 
 def test_test_phrasings_are_held_out_of_fitting(tmp_path: Path) -> None:
@@ -70,6 +79,8 @@ def test_the_draw_follows_the_seed_and_keeps_the_order(tmp_path: Path) -> None:
         ({"paraphrases": "In France"}, "'paraphrases'"),
         ({"neighbourhood": ["The capital of Italy is"]}, "'prompt'"),
         ({"neighbourhood": [{"prompt": "The capital of Italy is"}]}, "'answer'"),
+        ({"question": 3}, "'question'"),
+        ({"two_hop": [{"answer": "x"}]}, "'prompt'"),
         ({"subject": "Spain"}, "does not hold the subject"),
     ],
 )
