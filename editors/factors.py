@@ -10,7 +10,7 @@ from torch import Tensor
 from registry.digests import digest_bytes
 from registry.errors import EditError
 
-Rule = Literal["ridge", "sequence"]
+Rule = Literal["ridge", "sequence", "sum"]
 """How the columns were solved; see the head of `editors.delta`."""
 
 _CHUNK = 1 << 17
@@ -25,8 +25,8 @@ class LayerDelta:
         transposed: whether the parameter is stored as (d_in, d_out).
         left: targets, (d_out, n), float32.
         right: solved keys, (n, d_in), float32.
-        basis: U^T, (n, d_in), float32.
-        gram: G, (n, n), float64.
+        basis: U^T, (n, d_in), float32; of no rows where `right` is not solved for ("sum").
+        gram: G, (n, n), float64; of no rows there either.
     """
 
     parameter: str
@@ -56,6 +56,13 @@ class LayerDelta:
             right = torch.linalg.solve_triangular(gram.triu(), basis, upper=True)
         narrow = [part.to(torch.float32).contiguous() for part in (targets, right, basis)]
         return cls(parameter, transposed, narrow[0], narrow[1], narrow[2], gram.contiguous())
+
+    @classmethod
+    def summed(cls, parameter: str, transposed: bool, left: Tensor, right: Tensor) -> "LayerDelta":
+        """The sum of terms that do not depend on each other (rule "sum"): left (d_out, n), right (n, d_in)."""
+        narrow = [part.detach().to("cpu", torch.float32).contiguous() for part in (left, right)]
+        none = torch.zeros(0, right.shape[1]), torch.zeros(0, 0, dtype=torch.float64)
+        return cls(parameter, transposed, narrow[0], narrow[1], *none)
 
     def tensors(self) -> dict[str, Tensor]:
         """The four tensors by name."""
@@ -95,6 +102,8 @@ class LayerDelta:
     def subset(self, rule: Rule, kept: Sequence[int]) -> "LayerDelta":
         """The solution for some of the columns, with the same targets."""
         index = torch.tensor(kept, dtype=torch.long)
+        if rule == "sum":
+            return LayerDelta.summed(self.parameter, self.transposed, self.left[:, index], self.right[index])
         return LayerDelta.solved(
             self.parameter,
             self.transposed,
