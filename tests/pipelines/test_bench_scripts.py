@@ -1,0 +1,272 @@
+"""The scripts of benchmarks/: the drawing rule, the grid of runs, and what RESULTS.md is made of."""
+
+import json
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from guards.stats import wilson
+from pipelines.bench_formats import read_rows
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The modules of benchmarks/ by name."""
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    names = ("curves", "draw", "draw_relations", "editors", "report")
+    return SimpleNamespace(**{name: import_module(f"benchmarks.{name}") for name in names})
+
+
+PHRASINGS = ("The hue of {} is", "In colour, {} is", "{} has the colour")
+COLOURS = ("red", "green", "blue", "white", "black")
+
+
+def hues(scripts: SimpleNamespace, count: int = 40, ordered: bool = True) -> tuple[Any, dict[str, str]]:
+    """A relation of things, and a model that is wrong about every fourth and unsure of every third."""
+    facts = {f"Thing{number:02}": COLOURS[number % len(COLOURS)] for number in range(count)}
+    said: dict[str, str] = {}
+    for number, (subject, colour) in enumerate(facts.items()):
+        texts = [phrasing.replace("{}", subject) for phrasing in PHRASINGS]
+        said |= dict.fromkeys(texts, "purple" if number % 4 == 3 else f"{colour}, I think")
+        if number % 3 == 2:
+            said[texts[2]] = "mauve"
+    return scripts.draw_relations.Phrased("hue", PHRASINGS, ordered, "Which hue has {}?", facts, lambda n: (n,)), said
+
+
+def test_known_facts_are_right_twice_and_neighbours_in_every_phrasing(scripts: SimpleNamespace) -> None:
+    relation, said = hues(scripts)
+    (known,) = scripts.draw.known([relation], said).values()
+    numbers = {kind: {int(subject[-2:]) for subject in getattr(known, kind)} for kind in ("right", "sure", "wrong")}
+    assert numbers["right"] == {n for n in range(40) if n % 4 != 3}
+    assert numbers["sure"] == {n for n in range(40) if n % 4 != 3 and n % 3 != 2}
+    assert numbers["wrong"] == {n for n in range(40) if n % 4 == 3}
+    assert (known.prompt, known.tests) == (PHRASINGS[0], PHRASINGS[1:])
+
+
+def test_where_no_prompt_is_given_the_best_understood_phrasing_is_it(scripts: SimpleNamespace) -> None:
+    relation, said = hues(scripts, ordered=False)
+    said |= {PHRASINGS[0].replace("{}", subject): "what?" for subject in relation.facts}
+    (known,) = scripts.draw.known([relation], said).values()
+    assert known.prompt == PHRASINGS[1]
+    assert set(known.tests) == {PHRASINGS[0], PHRASINGS[2]}
+
+
+def test_a_relation_that_is_hardly_known_is_left_out(scripts: SimpleNamespace) -> None:
+    relation, said = hues(scripts, count=8)
+    assert scripts.draw.known([relation], said) == {}
+
+
+@pytest.mark.parametrize("kind", ["counterfactual", "correction"])
+def test_drawn_edits_follow_the_rule_and_can_be_read(kind: str, scripts: SimpleNamespace, tmp_path: Path) -> None:
+    relation, said = hues(scripts)
+    facts = scripts.draw.known([relation], said)
+    edited = scripts.draw.drawn(facts, kind, 12, 5)
+    assert edited == scripts.draw.drawn(facts, kind, 12, 5)
+    assert edited != scripts.draw.drawn(facts, kind, 12, 6)
+    rows = scripts.draw.rows(facts, edited, kind, 5)
+    subjects = {row["subject"] for row in rows}
+    for row in rows:
+        truth = relation.facts[row["subject"]]
+        assert (row["target_new"] == truth) is (kind == "correction")
+        assert row["target_new"] in COLOURS
+        assert row["question"] == f"Which hue has {row['subject']}?"
+        assert row["negation"] == [{"prompt": f"The hue of {row['subject']} is not", "answer": row["target_new"]}]
+        near = {one["prompt"].split()[3] for one in row["neighbourhood"]}
+        assert near
+        assert near <= set(facts["hue"].sure) - subjects
+    path = tmp_path / "edits.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(read_rows(path, "edits", 99, 0).rows) == len(rows)
+    gone = scripts.draw.excluded([path])
+    again = scripts.draw.drawn(facts, kind, 99, 5, gone)
+    assert not set(again) & set(edited)
+
+
+def test_no_more_than_half_of_what_is_known_is_edited(scripts: SimpleNamespace) -> None:
+    relation, said = hues(scripts)
+    facts = scripts.draw.known([relation], said)
+    assert len(scripts.draw.drawn(facts, "counterfactual", 999, 0)) == len(facts["hue"].right) // 2
+
+
+def test_two_hops_go_through_the_edit_and_end_with_what_no_edit_writes(scripts: SimpleNamespace) -> None:
+    make, single = scripts.draw.Known, scripts.draw_relations.Phrased
+    cities = {f"City{number}": f"Land{number % 5}" for number in range(10)}
+    capitals = {f"Land{number}": f"Seat{number}" for number in range(5)}
+    facts = {
+        name: make(single(name, (text,), True, "", found, lambda n: (n,)), text, (), found, found, {})
+        for name, text, found in (
+            ("located_in", "The city of {} is in", cities),
+            ("capital", "The capital of {} is the city of", capitals),
+        )
+    }
+    edited = [("located_in", "City0"), ("located_in", "City1"), ("capital", "Land2")]
+    for row in scripts.draw.rows(facts, edited, "counterfactual", 0)[:2]:
+        new = row["target_new"]
+        if new == "Land2":
+            assert "two_hop" not in row
+            continue
+        (hop,) = row["two_hop"]
+        place = f"the country in which the city of {row['subject']} lies"
+        assert hop == {"prompt": f"The capital of {place} is the city of", "answer": capitals[new]}
+    (reversal,) = scripts.draw.rows(facts, edited, "counterfactual", 0)[2]["reversal"]
+    assert reversal["answer"] == "Land2"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted"),
+    [
+        ("The capital of Chad is the city of", "The capital of Chad is not the city of"),
+        ("The headquarters of IBM are in", "The headquarters of IBM are not in"),
+        ("The book Is That All was written by", "The book Is That All was not written by"),
+        ("Bohr won the Nobel Prize in", "Bohr did not win the Nobel Prize in"),
+        ("Ann plays the", "Ann does not play the"),
+    ],
+)
+def test_prompts_are_negated_by_their_verb(prompt: str, wanted: str, scripts: SimpleNamespace) -> None:
+    assert scripts.draw_relations.negated(prompt) == [wanted]
+    assert scripts.draw_relations.negated("Nothing here") == []
+
+
+def test_the_relations_of_the_atlas_and_of_lre_are_read(scripts: SimpleNamespace) -> None:
+    atlas = {one.name: one for one in scripts.draw_relations.atlas_relations(REPOSITORY / "examples" / "atlas")}
+    assert atlas["capital"].facts["Algeria"] == "Algiers"
+    assert len(atlas["capital"].phrasings) == 3
+    assert scripts.draw_relations.lre_relations(REPOSITORY) == []
+    folder = REPOSITORY.parent / "shared" / "data" / "editing"
+    if not folder.is_dir():
+        pytest.skip("the shared data folder is not beside this repository")
+    for one in scripts.draw_relations.lre_relations(folder):
+        assert len(one.phrasings) >= 3, one.name
+        assert all(text.count("{}") == 1 and "[" not in text and "?" not in text for text in one.phrasings)
+
+
+def score(right: int, n: int) -> dict[str, Any]:
+    if not n:
+        return {"mean": None, "low": None, "high": None, "n": 0}
+    found = wilson(right, n)
+    return {"mean": found.value, "low": found.low, "high": found.high, "n": n}
+
+
+def figures(editor: str, mode: str, n: int, right: int) -> dict[str, Any]:
+    """What `bench edits` writes, as far as the tables need it."""
+    scores = {kind: score(right, n) for kind in ("efficacy", "generalization", "chat", "neighbourhood")}
+    nothing = {kind: score(0, 0) for kind in ("same_subject", "negation", "reversal", "two_hop")}
+    return {
+        **{"editor": editor, "mode": mode, "n": n, "n_asked": n, "group": 1, "seed": 0, "model": "tiny"},
+        **scores,
+        **nothing,
+        "before": {"efficacy": score(0, n), "neighbourhood": score(n, n)},
+        "perplexity": {"before": 20.0, "after": 21.0, "ratio": 1.05},
+        "effects": {"written": n, "no_effect": 0, "failed": 0},
+        **{"cpu_seconds_per_edit": 1.5, "seconds_per_edit": 1.7, "peak_rss_mb": 900.0, "delta_bytes": 4000 * n},
+        "digests": {"model": "a" * 64, "data": "b" * 64, "deltas": []},
+        **{"dtype": "float32", "device": "cpu", "threads": 1, "versions": {"torch": "2"}},
+        **{"edits": ["every answer"], "failures": [], "config": {}, "data": "/somewhere/edits.jsonl"},
+    }
+
+
+def test_the_grid_begins_small_and_does_not_write_one_edit_twice(scripts: SimpleNamespace) -> None:
+    cells = list(scripts.editors.grid(["memit", "rome"], [10, 1], ["batch", "single"]))
+    assert [(cell.editor, cell.mode, cell.n) for cell in cells] == [
+        ("memit", "batch", 1),
+        ("rome", "batch", 1),
+        ("memit", "batch", 10),
+        ("rome", "batch", 10),
+        ("memit", "single", 10),
+        ("rome", "single", 10),
+    ]
+
+
+@pytest.fixture
+def calls(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that are run instead of being run; rome breaks, everything else gives figures."""
+    seen: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        assert options["env"]["OMP_NUM_THREADS"] == "1"
+        named = dict(zip(command[5::2], command[6::2], strict=True))
+        seen.append(command)
+        if named["--editor"] == "rome":
+            return SimpleNamespace(returncode=1, stderr="first\ndmmgov: no\n", stdout="")
+        made = figures(named["--editor"], named["--mode"], int(named["--n"]), int(named["--n"]))
+        made["digests"]["data"] = scripts.editors.digest_file(Path(named["--data"]))
+        Path(named["--out"]).write_text(json.dumps(made))
+        return SimpleNamespace(returncode=0, stderr="", stdout="")
+
+    monkeypatch.setattr(scripts.editors.subprocess, "run", run)
+    return seen
+
+
+def test_a_run_goes_on_where_it_was_cut_off(
+    scripts: SimpleNamespace, calls: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, results = tmp_path / "edits.jsonl", tmp_path / "results.json"
+    data.write_text("{}")
+    common = ["--model", "m", "--data", str(data), "--results", str(results), "--work", str(tmp_path / "work")]
+    assert scripts.editors.main([*common, "--editors", "memit", "rome", "--n", "1", "--modes", "batch"]) == 1
+    assert (
+        "left out: Cell(editor='rome', mode='batch', n=1, group=1): exit status 1: dmmgov: no"
+        in capsys.readouterr().out
+    )
+    assert scripts.editors.main([*common, "--editors", "memit", "--n", "1", "3", "--modes", "batch"]) == 0
+    assert [command[6] for command in calls] == ["memit", "rome", "memit"]
+    kept = json.loads(results.read_text())
+    assert [(cell["editor"], cell["n"]) for cell in kept] == [("memit", 1), ("memit", 3)]
+    assert all(cell["data"] == "edits.jsonl" and "edits" not in cell for cell in kept)
+    assert scripts.editors.main([*common, "--editors", "memit", "--n", "5", "--minutes", "-1"]) == 1
+    data.write_text("{} ")
+    assert scripts.editors.main([*common, "--editors", "memit", "--n", "1", "--modes", "batch"]) == 0
+    assert len(calls) == 4, "other data, other figures"
+    assert len(json.loads(results.read_text())) == 2
+
+
+def test_a_script_that_is_run_by_its_path_finds_the_package_of_editors(tmp_path: Path) -> None:
+    import subprocess
+
+    script = tmp_path / "script.py"
+    (tmp_path / "editors.py").write_bytes((REPOSITORY / "benchmarks" / "editors.py").read_bytes())
+    script.write_text("from editors.base import EffectState\nimport editors\nassert editors.get_editor\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tables_and_curves_say_what_the_figures_say(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    cells = [figures("memit", "batch", 1, 1), figures("memit", "batch", 20, 19), figures("rome", "sequential", 20, 3)]
+    text = scripts.report.editors_section(cells, tmp_path)
+    assert "| memit | 20 | .95 (.76-.99) |" in text
+    assert "| rome | 20 | .15 (.05-.36) |" in text
+    assert "| memit | batch | 20 | 1.50 | 1.70 | 900 | 4.0 | 20 / 0 / 0 |" in text
+    assert "### Single" not in text
+    root = ElementTree.fromstring((tmp_path / "batch.svg").read_text())
+    titles = [item.text for item in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "memit, 20: 0.95 (0.76 to 0.99)" in titles
+    assert len(titles) == 2 * 3, "two points in each of the panels that have figures"
+    assert not (tmp_path / "sequential.svg").exists(), "one number of edits is no curve"
+
+
+def test_a_section_is_replaced_and_the_rest_stays(scripts: SimpleNamespace) -> None:
+    once = scripts.report.with_section("# Results\n\nBy hand.\n", "editors", "old \\1")
+    twice = scripts.report.with_section(f"{once}\nAfter.\n", "editors", "new")
+    assert "old \\1" in once
+    assert "old" not in twice
+    assert twice.startswith("# Results\n\nBy hand.\n")
+    assert twice.endswith("\nAfter.\n")
+
+
+def test_curves_put_larger_shares_higher(scripts: SimpleNamespace) -> None:
+    def heights(points: Mapping[float, float]) -> list[float]:
+        made = [scripts.curves.Point(x, y, y, y) for x, y in points.items()]
+        root = ElementTree.fromstring(scripts.curves.curves({"share": {"a <b>": made}}, "edits"))
+        return [float(item.get("cy") or 0) for item in root.iter("{http://www.w3.org/2000/svg}circle")]
+
+    low, high = heights({1: 0.2, 10: 0.9})
+    assert high < low
+    assert heights({5: 0.5})[0] == pytest.approx((low + high) / 2 + (0.55 - 0.5) * (low - high) / 0.7)
