@@ -137,7 +137,7 @@ def _rows(
 def _edit(tail: Tail, network: MendNetwork, rows: Sequence[Row], rate: float) -> _Edit:
     """One fact's edit, from its rows alone: no other fact has a part in it, nor in the bits."""
     entries = tail.enter(rows)
-    terms, logp = tail.gradient(rows, entries, first_token=network.first_token)
+    (terms,), logp = tail.gradients([rows], entries, first_token=network.first_token)
     found: Factors = {}
     for site, term in terms.items():
         position = network.layers.index(site.layer)

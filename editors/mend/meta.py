@@ -95,14 +95,15 @@ class Trainer:
         others = tuple(self._others(edits, choice))
         asked = tuple(row for _, wanted in drawn for row in wanted)
         self.entries([row for read, _ in drawn for row in read] + [*asked, *others])
-        terms = tuple(self.terms(read) for read, _ in drawn)
+        terms = tuple(self.terms([read for read, _ in drawn]))
         with torch.no_grad():
             base = self.tail.log_probabilities(self.tail.run(self.entries(others)), others)
         return Batch(terms, asked, others, tuple(self.entries([*asked, *others])), base)
 
-    def terms(self, rows: Sequence[Row]) -> Mapping[Site, Terms]:
-        """The gradient of one edit."""
-        return self.tail.gradient(rows, self.entries(rows), first_token=self.config.first_token)[0]
+    def terms(self, groups: Sequence[Sequence[Row]]) -> list[dict[Site, Terms]]:
+        """The gradient of each edit."""
+        entries = self.entries([row for rows in groups for row in rows])
+        return self.tail.gradients(groups, entries, first_token=self.config.first_token)[0]
 
     def _split(self, request: EditRequest, choice: random.Random) -> tuple[list[Row], list[Row]]:
         """The rows that an edit reads, and those that it is asked on: its prompt and an unread phrasing."""
@@ -159,8 +160,7 @@ class Trainer:
         config = self.config
         edits = choice.sample(self.data.edits, min(CALIBRATION, len(self.data.edits)))
         read = [self._split(request, choice)[0] for request in edits]
-        self.entries([row for rows in read for row in rows])
-        terms = [self.terms(rows) for rows in read]
+        terms = self.terms(read)
         generator = torch.Generator().manual_seed(config.seed)
         tensors: dict[str, Tensor] = {}
         for kind in KINDS:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -109,27 +110,40 @@ class Tail:
         weight = torch.tensor([1 / len(row.gold) for row in rows for _ in row.gold], device=logp.device)
         return -(logp.gather(1, gold[:, None])[:, 0] * weight.to(logp.dtype)).sum() / len(rows)
 
-    def gradient(
-        self, rows: Sequence[Row], entries: Sequence[Tensor], *, first_token: bool
-    ) -> tuple[dict[Site, Terms], Tensor]:
-        """Equation 2 for `nll` of these rows: the terms of every matrix, at least float32, and `log_probabilities`.
+    def gradients(
+        self, groups: Sequence[Sequence[Row]], entries: Sequence[Tensor], *, first_token: bool
+    ) -> tuple[list[dict[Site, Terms]], Tensor]:
+        """Equation 2 for the `nll` of each group of rows, in one pass.
 
         Args:
-            rows: what is to be said.
-            entries: their hidden states from `enter`.
+            groups: the rows of each edit; none of them sees another.
+            entries: their hidden states from `enter`, one group after the other.
             first_token: whether each row's first token takes part; a row of one token always does.
+
+        Returns:
+            The terms of every matrix for each group, at least float32, and the rows' `log_probabilities`.
         """
+        rows = [row for group in groups for row in group]
+        sizes = [len(group) for group in groups]
         skip = [0 if first_token or len(row.tokens) == 1 else 1 for row in rows]
         with torch.enable_grad(), self._probed() as (inputs, probes):
             logp = self.log_probabilities(self.run(entries), rows)
-            found = torch.autograd.grad(self.nll(logp, rows), [probes[site] for site in self.sites])
+            parts = torch.split(logp, [sum(len(row.scored) for row in group) for group in groups])
+            loss = torch.stack([self.nll(part, group) for part, group in zip(parts, groups, strict=True)]).sum()
+            found = torch.autograd.grad(loss, [probes[site] for site in self.sites])
         wide = torch.promote_types(found[0].dtype, torch.float32)
+        ends = list(accumulate(sizes))
 
-        def flat(values: Tensor) -> Tensor:
-            parts = [values[number, skip[number] : len(row.tokens)] for number, row in enumerate(rows)]
-            return torch.cat(parts).to(wide)
+        def flat(values: Tensor, begin: int, end: int) -> Tensor:
+            return torch.cat([values[i, skip[i] : len(rows[i].tokens)] for i in range(begin, end)]).to(wide)
 
-        terms = {site: Terms(flat(inputs[site]), flat(delta)) for site, delta in zip(self.sites, found, strict=True)}
+        terms = [
+            {
+                site: Terms(flat(inputs[site], end - size, end), flat(delta, end - size, end))
+                for site, delta in zip(self.sites, found, strict=True)
+            }
+            for size, end in zip(sizes, ends, strict=True)
+        ]
         return terms, logp.detach()
 
     @contextmanager

@@ -95,8 +95,9 @@ def test_the_terms_add_up_to_autograds_gradient(loaded: Any) -> None:
     tail = tail_of(model)
     rows = request_rows(loaded.tokenizer, ask("Chad", "Rome"), prefixes=2, paraphrases=1, seed=0)
     entries = tail.enter(rows)
-    terms, _ = tail.gradient(rows, entries, first_token=True)
-    fewer, _ = tail.gradient(rows, entries, first_token=False)
+    (terms, other), _ = tail.gradients([rows, rows[:1]], [*entries, entries[0]], first_token=True)
+    (fewer,), _ = tail.gradients([rows], entries, first_token=False)
+    assert len(other[tail.sites[0]].inputs) == len(rows[0].tokens)
     parameters = [model.get_parameter(site.parameter).requires_grad_() for site in tail.sites]
     loss = tail.nll(tail.log_probabilities(tail.run(entries), rows), rows)
     for site, wanted in zip(tail.sites, torch.autograd.grad(loss, parameters), strict=True):
