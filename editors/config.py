@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from registry.errors import InputError, UnknownNameError
 
@@ -43,13 +43,17 @@ def build_config(kind: type[T], values: Any, where: str) -> T:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    """One value: a nested config, a list of whole numbers, or a number; nothing else is set from a file."""
+    """One value: a nested config, a list of whole numbers, a number, or one of a few words; nothing else."""
     if is_dataclass(kind) and isinstance(kind, type):
         return build_config(kind, value, where)
     if kind is float and type(value) in (int, float):
         return float(value)
     if kind is int and type(value) is int:
         return value
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise InputError(f"one of {', '.join(map(str, get_args(kind)))} for {where}", repr(value), "mend the file")
     if get_origin(kind) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
         return tuple(value)
     wanted = {int: "a whole number", float: "a number"}.get(kind, "a list of whole numbers")

@@ -1,0 +1,261 @@
+"""Learning a domain: full fine-tuning, LoRA, SVFit and SST on the same text, steps and schedule.
+
+    python benchmarks/domain.py run --model MODEL --data DOCUMENTS.jsonl.gz --method lora --out lora.json
+    python benchmarks/domain.py table full.json lora.json svfit.json sst.json --out benchmarks/results/domain.json
+
+DOCUMENTS has a field "text" in every line. Whole documents are held out: some choose each method's learning rate in
+short runs, others are scored once, at the end, on the merged weights. One window is scored of each document, so that
+windows are independent; intervals are bootstraps over documents, and differences are paired.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.lora.config import LoraSettings
+from editors.lora.editor import LoraEditor
+from editors.sst.config import SstConfig
+from editors.sst.editor import SstEditor
+from editors.svfit.config import SvfitConfig
+from editors.svfit.editor import SvfitEditor
+from editors.trained import Method, Result, TrainedDelta, Work, fit_trained
+from editors.training import Matrix, TrainingConfig, plain_loss
+
+RATES = {
+    "full": (1e-4, 3e-4, 1e-3),
+    "lora": (1e-3, 3e-3, 1e-2),
+    "svfit": (3e-3, 1e-2, 3e-2),
+    "sst": (3e-4, 1e-3, 3e-3),
+}
+"""Learning rates tried, relative to each matrix (`editors.training`)."""
+
+RESAMPLES = 2000
+
+PASSAGE = 4000
+"""Characters taken of each document that is trained on, from anywhere in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class FullDelta(TrainedDelta):
+    """New weights by full fine-tuning of the same matrices."""
+
+    @property
+    def editor(self) -> str:
+        """Name of the method."""
+        return "full"
+
+
+class Full:
+    """Full fine-tuning on one twin."""
+
+    def __init__(self, copy: Any, matrices: Sequence[Matrix]) -> None:
+        """Give every matrix of `copy` a weight of its own."""
+        self.weights: list[Tensor] = []
+        for matrix in matrices:
+            weight = copy.get_parameter(matrix.parameter)
+            weight.data = weight.data.clone()
+            self.weights.append(weight.requires_grad_(True))
+
+    def scaled(self) -> list[tuple[Tensor, float]]:
+        """A unit step moves every element by the matrix's root mean square."""
+        return [(weight, float(weight.detach().square().mean().sqrt())) for weight in self.weights]
+
+    def begin(self, step: int) -> bool:
+        """Nothing is drawn."""
+        return False
+
+    def end(self) -> None:
+        """Nothing is bound."""
+
+    def result(self) -> Result:
+        """The weights as they are."""
+        tensors = {f"{index}.weight": weight.detach() for index, weight in enumerate(self.weights)}
+        return Result(tensors, {}, {"trained_parameters": sum(weight.numel() for weight in self.weights)})
+
+
+def fit(method: str, model: Any, tokenizer: Any, texts: tuple[str, ...], config: TrainingConfig, rank: int) -> Any:
+    """The delta that one method learns from texts."""
+    if method == "full":
+
+        def start(copy: Any, matrices: Sequence[Matrix]) -> Method:
+            return Full(copy, matrices)
+
+        with torch.no_grad():
+            return fit_trained(FullDelta, start, model, tokenizer, [], Work(config, (), texts))
+    if method == "lora":
+        return LoraEditor().fit(model, tokenizer, [], LoraSettings(rank=rank, training=config, texts=texts))
+    if method == "svfit":
+        return SvfitEditor().fit(model, tokenizer, [], SvfitConfig(training=config, texts=texts))
+    return SstEditor().fit(model, tokenizer, [], SstConfig(rank=rank, training=config, texts=texts))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents, split by document: text to train on; windows (N, length), one a document, to choose by and to score.
+
+    Attributes:
+        train: texts.
+        dev: windows that the learning rate is chosen by.
+        test: windows that are scored.
+    """
+
+    train: tuple[str, ...]
+    dev: Tensor
+    test: Tensor
+
+
+def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, seed: int) -> Corpus:
+    """Read documents, shuffle them, hold some out; documents shorter than a window are passed over."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as stream:
+        texts = [str(json.loads(line)["text"]) for line in stream]
+    choice = random.Random(seed)
+    choice.shuffle(texts)
+    held: list[Tensor] = []
+    train: list[str] = []
+    for text in texts:
+        if len(held) == dev + test:
+            begin = choice.randrange(max(len(text) - PASSAGE, 0) + 1)
+            train.append(text[begin : begin + PASSAGE])
+            continue
+        ids = tokenizer(text, verbose=False)["input_ids"]
+        if len(ids) >= length:
+            begin = choice.randrange(len(ids) - length + 1)
+            held.append(torch.tensor(ids[begin : begin + length]))
+    return Corpus(tuple(train), torch.stack(held[:dev]), torch.stack(held[dev:]))
+
+
+def losses(model: Any, windows: Tensor) -> list[float]:
+    """Mean negative log-likelihood per token of every window."""
+    with torch.no_grad():
+        return [float(plain_loss(model, window[None], ())) for window in windows]
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Choose the learning rate in short runs, train, and score; says how it went so far on the way."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    models: Any = AutoModelForCausalLM
+    model = models.from_pretrained(options.model, dtype=torch.float32).eval()
+    corpus = read_corpus(options.data, tokenizer, options.length, options.dev, options.test, options.seed)
+    training = TrainingConfig(batch=options.batch, length=options.length, seed=options.seed)
+    report: dict[str, Any] = {
+        "method": options.method,
+        "setting": {
+            name: getattr(options, name)
+            for name in ("steps", "sweep_steps", "batch", "length", "dev", "test", "seed", "rank")
+        },
+        "sweep": {},
+        "base_dev": losses(model, corpus.dev),
+        "base": losses(model, corpus.test),
+    }
+    for lr in options.rates or RATES[options.method]:
+        short = replace(training, steps=options.sweep_steps, lr=lr)
+        with fit(options.method, model, tokenizer, corpus.train, short, options.rank).applied(model):
+            found = losses(model, corpus.dev)
+        report["sweep"][str(lr)] = sum(found) / len(found)
+        print(options.method, lr, round(report["sweep"][str(lr)], 4), flush=True)
+    best = float(min(report["sweep"], key=report["sweep"].__getitem__))
+    began = time.process_time()
+    delta = fit(
+        options.method, model, tokenizer, corpus.train, replace(training, steps=options.steps, lr=best), options.rank
+    )
+    report |= {"lr": best, "cpu_s": time.process_time() - began, "shift": delta.notes["shift"]}
+    report |= {"trained_parameters": delta.notes["trained_parameters"]}
+    report["delta_bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in delta.tensors.values())
+    with delta.applied(model):
+        report["after"] = losses(model, corpus.test)
+    options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def interval(values: Sequence[Sequence[float]], statistic: Any, seed: int = 0) -> tuple[float, float, float]:
+    """A statistic of paired samples with its 95% bootstrap interval over their common index."""
+    columns = [torch.tensor(column, dtype=torch.float64) for column in values]
+    draws = torch.randint(len(columns[0]), (RESAMPLES, len(columns[0])), generator=torch.Generator().manual_seed(seed))
+    point = statistic(*[column.mean() for column in columns])
+    many = statistic(*[column[draws].mean(1) for column in columns])
+    low, high = torch.quantile(many, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return float(point), low, high
+
+
+def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """All methods side by side, as JSON and as Markdown."""
+    known = {report["method"]: report for report in reports}
+    base = reports[0]["base"]
+    if any(report["base"] != base or report["setting"] != reports[0]["setting"] for report in reports):
+        raise SystemExit("expected runs with the same settings on the same text, got different ones; run them anew")
+    perplexity = interval([base], torch.exp)
+    rows: dict[str, Any] = {"base": {"perplexity": perplexity}}
+    lines = [
+        "| method | trained numbers | lr | perplexity | share of full's gain | CPU s | delta MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| base | 0 | | {_words(perplexity)} | | | |",
+    ]
+    for method in [name for name in ("full", "lora", "svfit", "sst") if name in known]:
+        report = known[method]
+        found = interval([report["after"]], torch.exp)
+        columns = [base, report["after"], known["full"]["after"]] if "full" in known else []
+        share = interval(columns, lambda b, own, full: (b - own) / (b - full)) if columns else (math.nan,) * 3
+        rows[method] = {
+            "perplexity": found,
+            "share_of_full_gain": share,
+            **{name: report[name] for name in ("lr", "trained_parameters", "cpu_s", "delta_bytes", "shift", "sweep")},
+        }
+        lines.append(
+            f"| {method} | {report['trained_parameters']:,} | {report['lr']:g} | {_words(found)} | {_words(share)} "
+            f"| {report['cpu_s']:.0f} | {report['delta_bytes'] / 1e6:.1f} |"
+        )
+    if {"full", "lora", "sst"} <= known.keys():
+        columns = [known[name]["after"] for name in ("lora", "sst", "full")]
+        rows["gap_of_lora_closed_by_sst"] = interval(columns, lambda lora, sst, full: (lora - sst) / (lora - full))
+    if {"lora", "svfit"} <= known.keys():
+        columns = [base, known["lora"]["after"], known["svfit"]["after"]]
+        rows["gain_of_svfit_over_gain_of_lora"] = interval(columns, lambda b, lora, own: (b - own) / (b - lora))
+    return {"setting": reports[0]["setting"], "methods": rows}, "\n".join(lines) + "\n"
+
+
+def _words(found: Sequence[float]) -> str:
+    """A value with its interval."""
+    return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+
+
+def main() -> None:
+    """Read the command line; see the head of this file."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/domain.py", description="Learn a domain, four ways.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run", help="one method")
+    one.add_argument("--model", type=Path, required=True, help="a Hugging Face folder")
+    one.add_argument("--data", type=Path, required=True, help="documents, JSON lines, perhaps gzipped")
+    one.add_argument("--method", choices=sorted(RATES), required=True)
+    one.add_argument("--out", type=Path, required=True)
+    one.add_argument("--rates", type=float, nargs="+", default=[], help="learning rates instead of the usual three")
+    numbers = {"steps": 120, "sweep-steps": 30, "batch": 1, "length": 128, "dev": 12, "test": 40, "seed": 0, "rank": 8}
+    for name, value in numbers.items():
+        one.add_argument(f"--{name}", type=int, default=value)
+    two = commands.add_parser("table", help="put runs side by side")
+    two.add_argument("runs", type=Path, nargs="+")
+    two.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    if options.command == "run":
+        run(options)
+        return
+    found, text = table([json.loads(path.read_text(encoding="utf-8")) for path in options.runs])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""SVFit: only the leading singular values of the matrices are trained."""

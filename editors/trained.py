@@ -1,0 +1,289 @@
+"""A fit by training, from requests and texts to a frozen delta of new weights."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from editors.base import FactEffect
+from editors.delta import parameters_digest
+from editors.factors import LayerDelta
+from editors.fitting import MOVED, in_order, object_nll
+from editors.layouts import Layout, layout_of
+from editors.stored import PatchDelta
+from editors.subject import Row, group_requests
+from editors.training import (
+    Data,
+    Matrix,
+    Outcome,
+    Trainee,
+    TrainingConfig,
+    answer_scores,
+    check_finite,
+    converged,
+    projections,
+    train,
+    twin,
+    windows,
+)
+from registry.errors import EditError
+from registry.records import EditRequest
+
+ROWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDelta(PatchDelta):
+    """New weights of some matrices, found by training them together; its facts cannot be told apart.
+
+    For the i-th parameter, `tensors` holds either "i.weight", the new weight as stored, or "i.left" (d_out, r) and
+    "i.right" (r, d_in), whose product is added to it, and perhaps "i.rows" (d_out,), by which its rows are multiplied
+    after that. `record["transposed"]` says which parameters are stored as (d_in, d_out).
+    """
+
+    @property
+    @abstractmethod
+    def editor(self) -> str:
+        """Name of the editor that made it."""
+
+    def new_weights(self, model: Any) -> Mapping[str, Tensor]:
+        """The edited values; products are added in fixed order, so that every machine gets the same bits."""
+        new: dict[str, Tensor] = {}
+        for index, name in enumerate(self.parameters):
+            weight = model.get_parameter(name).detach()
+            if f"{index}.weight" in self.tensors:
+                new[name] = self.tensors[f"{index}.weight"].to(weight.device)
+                continue
+            left, right = self.tensors[f"{index}.left"], self.tensors[f"{index}.right"]
+            transposed, none = bool(self.record["transposed"][index]), torch.zeros(0)
+            added = LayerDelta(name, transposed, left, right, none, none).added_to(weight)
+            rows = self.tensors.get(f"{index}.rows")
+            if rows is not None:
+                wide = rows.to(weight.device, torch.float64)
+                added = (added.to(torch.float64) * (wide if transposed else wide[:, None])).to(weight.dtype)
+            new[name] = added
+        return new
+
+    def without(self, fact_ids: Collection[str]) -> Self:
+        """This delta, or one that holds nothing as soon as one of its facts is taken out: refit for the others."""
+        if not set(fact_ids) & set(self.fact_ids):
+            return self
+        words = {
+            fact_id: "taken out of the delta"
+            if fact_id in fact_ids
+            else "went with a fact that it was trained together with; refit to have it back"
+            for fact_id in self.fact_ids
+        }
+        return self.emptied(
+            tuple(
+                FactEffect(effect.fact_id, "no_effect", words[effect.fact_id]) if effect.fact_id in words else effect
+                for effect in self.effects
+            )
+        )
+
+    def emptied(self, effects: tuple[FactEffect, ...]) -> Self:
+        """The same kind of delta, holding nothing."""
+        nothing = parameters_digest(None, ())
+        return replace(
+            self, fact_ids=(), parameters=(), base_digest=nothing, record={}, tensors={}, effects=effects, notes={}
+        )
+
+
+class Method(Trainee, Protocol):
+    """A trainee that can say what it has made of the matrices."""
+
+    def result(self) -> "Result":
+        """The change of every matrix."""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training made.
+
+    Attributes:
+        tensors: of `TrainedDelta`.
+        record: further plain values that decide what the delta does.
+        notes: further plain values that do not.
+    """
+
+    tensors: Mapping[str, Tensor]
+    record: Mapping[str, Any]
+    notes: Mapping[str, Any]
+
+
+D = TypeVar("D", bound=TrainedDelta)
+
+Start = Callable[[Any, Sequence[Matrix]], Method]
+"""Prepares a fresh twin for training: the same on every call."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a fit is about.
+
+    Attributes:
+        training: how to train.
+        layers: blocks whose matrices are trained; none means all.
+        texts: ordinary text to train on.
+    """
+
+    training: TrainingConfig
+    layers: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """How a model stands to one fact: loss of its object, how sure it is in all contexts, whether it says it."""
+
+    nll: float
+    least: float
+    said: bool
+
+
+def fit_trained(
+    kind: type[D], start: Start, model: Any, tokenizer: Any, requests: Sequence[EditRequest], work: Work
+) -> D:
+    """Train on the requests' sentences and on text until every fact that the delta holds is written.
+
+    A fact that is not reached is left out and the others are trained anew, so that the delta holds nothing for it.
+
+    Args:
+        kind: the delta's class.
+        start: the method.
+        model: comes out as it went in; only twins are trained.
+        tokenizer: its fast tokenizer.
+        requests: facts to write.
+        work: the rest of what to do.
+
+    Raises:
+        EditError: the model's weights, or the loss of the text, are not finite.
+    """
+    layout, config = layout_of(model), work.training
+    matrices = projections(model, layout, work.layers)
+    rows, refused = _rows(tokenizer, requests, config)
+    packed = windows(tokenizer, work.texts, config.length)
+    effects: dict[str, FactEffect] = {}
+    if rows or len(packed):
+        check_finite(model, matrices)
+        before = _look(twin(model), layout, rows, config)
+        effects = {fact_id: _known(fact_id, seen) for fact_id, seen in before.items() if converged(seen.least, config)}
+    held = [fact_id for fact_id in rows if fact_id not in effects]
+    while held or len(packed):
+        copy = twin(model, train=True)
+        method = start(copy, matrices)
+        data = Data(tuple(row for fact_id in held for row in rows[fact_id]), packed)
+        outcome = train(copy, method, data, config)
+        if not outcome.finite:
+            if not held:
+                raise EditError(f"the loss of the text is not finite after {outcome.steps} steps; take a smaller lr")
+            words = f"a value that is not finite after {outcome.steps} steps; take a smaller lr"
+            effects |= {fact_id: FactEffect(fact_id, "failed", words, outcome.steps) for fact_id in held}
+            held = []
+            continue
+        draft = _draft(kind, model, matrices, held, method.result())
+        new, shift = _moved(draft, model)
+        after = _look(new, layout, {fact_id: rows[fact_id] for fact_id in held}, config)
+        effects |= {f: _effect(f, before[f], after[f], outcome.steps, shift) for f in held}
+        written = [fact_id for fact_id in held if effects[fact_id].state == "written"]
+        if written == held and shift > 0:
+            notes = {
+                **draft.notes,
+                "training": asdict(config),
+                "shift": shift,
+                "text_tokens": packed.numel(),
+                "text_losses": _ends(outcome),
+            }
+            return replace(draft, effects=in_order(requests, effects, refused), notes=notes)
+        if written == held:
+            break
+        held = written
+    nothing = kind((), (), parameters_digest(None, ()), {}, {}, ())
+    return nothing.emptied(in_order(requests, effects, refused))
+
+
+def _rows(
+    tokenizer: Any, requests: Sequence[EditRequest], config: TrainingConfig
+) -> tuple[dict[str, list[Row]], dict[str, str]]:
+    """The contexts of each fact that can be written, in the order of the requests, and why the others cannot."""
+    groups, refused = group_requests(
+        tokenizer, requests, prefixes=config.prefixes, paraphrases=config.paraphrases, seed=config.seed
+    )
+    answers = [row for group in groups for row in group.rows if row.kind == "answer"]
+    known = {row.fact_id for row in answers}
+    ids = dict.fromkeys(request.fact.id for request in requests if request.fact.id in known)
+    return {fact_id: [row for row in answers if row.fact_id == fact_id] for fact_id in ids}, refused
+
+
+def _look(model: Any, layout: Layout, rows: Mapping[str, Sequence[Row]], config: TrainingConfig) -> dict[str, _Seen]:
+    """How `model` stands to each fact."""
+    flat = [row for found in rows.values() for row in found]
+    sure: list[float] = []
+    with torch.no_grad():
+        for begin in range(0, len(flat), ROWS):
+            sure += answer_scores(model, flat[begin : begin + ROWS], config.end_probability)[1].tolist()
+    nll = object_nll(model, layout, flat)
+    least: dict[str, float] = {}
+    said: dict[str, bool] = {}
+    for row, value in zip(flat, sure, strict=True):
+        least[row.fact_id] = min(least.get(row.fact_id, 1.0), value)
+        if row.plain:
+            said[row.fact_id] = value > 0
+    return {fact_id: _Seen(nll[fact_id], least[fact_id], said[fact_id]) for fact_id in rows}
+
+
+def _ends(outcome: Outcome) -> list[float]:
+    """Loss of the text in the first and in the last step; empty without text."""
+    return [*outcome.text_losses[:1], *outcome.text_losses[-1:]]
+
+
+def _draft(kind: type[D], model: Any, matrices: Sequence[Matrix], held: Sequence[str], result: Result) -> D:
+    """The delta as trained, before it is known what it does."""
+    names = tuple(matrix.parameter for matrix in matrices)
+    return kind(
+        fact_ids=tuple(held),
+        parameters=names,
+        base_digest=parameters_digest(model, names),
+        record={"transposed": [matrix.transposed for matrix in matrices], **result.record},
+        tensors={name: tensor.detach().cpu().contiguous() for name, tensor in result.tensors.items()},
+        effects=(),
+        notes=result.notes,
+    )
+
+
+def _moved(delta: TrainedDelta, model: Any) -> tuple[Any, float]:
+    """A twin with the new weights, and the length of the change relative to the weights it changes."""
+    copy, change, length = twin(model), 0.0, 0.0
+    for name, value in delta.new_weights(model).items():
+        weight = copy.get_parameter(name)
+        change += float((value.to(torch.float32) - weight.data.to(torch.float32)).square().sum())
+        length += float(weight.data.to(torch.float32).square().sum())
+        weight.data = value
+    return copy, math.sqrt(change / max(length, 1e-30))
+
+
+def _known(fact_id: str, seen: _Seen) -> FactEffect:
+    """What is said of a fact that the model has already."""
+    return FactEffect(
+        fact_id, "no_effect", "the model gives this object in every context already; nothing to write", 0, seen.nll
+    )
+
+
+def _effect(fact_id: str, before: _Seen, after: _Seen, steps: int, shift: float) -> FactEffect:
+    """What became of a fact that was trained on; likelihoods are those of its own prompt, with the new weights."""
+    figures = f"{steps} steps, loss {before.nll:.3f} -> {after.nll:.3f}, change {shift:.4f} of the weights' length"
+    loss = after.nll if math.isfinite(after.nll) else 0.0
+    if not math.isfinite(after.nll):
+        return FactEffect(fact_id, "failed", f"the new weights give a value that is not finite ({figures})", steps)
+    if not after.said:
+        words = f"the object is not the greedy answer to its prompt ({figures})"
+        return FactEffect(fact_id, "failed", words, steps, loss, shift)
+    if before.nll - after.nll < MOVED:
+        words = f"what was trained does not move the answer ({figures})"
+        return FactEffect(fact_id, "no_effect", words, steps, loss, shift)
+    return FactEffect(fact_id, "written", figures, steps, loss, shift)

@@ -1,0 +1,297 @@
+"""What the training editors (SVFit, SST, LoRA) share: the matrices they train, their data, and the optimiser's loop.
+
+Training runs on a twin: the model's modules copied, its tensors shared. What is swapped, wrapped or frozen there never
+reaches the model itself, whatever happens. Steps are relative: a unit step of Adam at learning rate `lr` changes a
+matrix by `lr` of its Frobenius norm, so that one number serves matrices, models and methods of any size.
+"""
+
+import copy
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from editors.layouts import Layout
+from editors.subject import Row
+from registry.errors import EditError
+from registry.progress import track
+
+FINAL_SHARE = 0.1
+"""Where the cosine schedule ends, as a share of `lr`."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the training editors train.
+
+    Attributes:
+        steps: most steps of Adam; facts alone stop sooner, when each is sure in all its contexts.
+        lr: length of a step relative to the trained matrix; falls along a cosine to a tenth.
+        warmup: steps of linear warm-up, at the start and after the optimiser's moments were forgotten.
+        batch: windows of text, and contexts of facts, that one step sees.
+        length: tokens in a window of text.
+        chunk: tokens of a window that are differentiated at a time (`editors.streaming`: the same gradients in less
+            memory); 0 takes a window whole.
+        stop_probability: a fact has converged when each token of its object is the most likely one, with at least this
+            probability, in every context.
+        end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
+        prefixes: natural beginnings put before the prompt, each a context.
+        paraphrases: most paraphrases of the request used as contexts.
+        seed: decides the order of the data, the natural beginnings and what a method draws.
+    """
+
+    steps: int = 200
+    lr: float = 0.003
+    warmup: int = 5
+    batch: int = 16
+    length: int = 128
+    chunk: int = 0
+    stop_probability: float = 0.6
+    end_probability: float = 0.2
+    prefixes: int = 1
+    paraphrases: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A linear projection inside a block.
+
+    Attributes:
+        module: its path.
+        transposed: whether its weight is stored as (d_in, d_out).
+    """
+
+    module: str
+    transposed: bool
+
+    @property
+    def parameter(self) -> str:
+        """Name of its weight."""
+        return f"{self.module}.weight"
+
+    def weight(self, model: Any) -> Tensor:
+        """Its weight as a (d_out, d_in) view, whatever its storage."""
+        weight: Tensor = model.get_parameter(self.parameter).detach()
+        return weight.t() if self.transposed else weight
+
+
+class Trainee(Protocol):
+    """What a method trains on a twin."""
+
+    def scaled(self) -> Sequence[tuple[Tensor, float]]:
+        """The trained tensors, each with the size of one element's step at learning rate 1."""
+        ...
+
+    def begin(self, step: int) -> bool:
+        """Called before step `step`; True makes the optimiser forget its moments."""
+        ...
+
+    def end(self) -> None:
+        """Called after each step, to bring the tensors back to where they may be."""
+        ...
+
+
+TextLoss = Callable[[Any, Tensor, Sequence[Tensor]], Tensor]
+"""Mean negative log-likelihood per token of windows (B, T), to be differentiated by the given trained tensors."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on.
+
+    Attributes:
+        rows: contexts of facts.
+        windows: packed text, (N, T) token ids; N may be 0.
+    """
+
+    rows: tuple[Row, ...]
+    windows: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training went.
+
+    Attributes:
+        steps: steps taken.
+        finite: whether all losses and all trained tensors stayed finite.
+        text_losses: mean negative log-likelihood per token of each step's windows, before the step.
+    """
+
+    steps: int
+    finite: bool
+    text_losses: tuple[float, ...]
+
+
+def projections(model: Any, layout: Layout, layers: Sequence[int] = ()) -> tuple[Matrix, ...]:
+    """All linear projections of attention and MLP in some blocks; no layers means all of them.
+
+    Raises:
+        EditError: a layer does not exist.
+    """
+    depth = len(layout.block_list(model))
+    if any(not 0 <= layer < depth for layer in layers):
+        raise EditError(f"expected layers from 0 to {depth - 1}, got {list(layers)}; name others in the config")
+    found = []
+    for layer in sorted(set(layers)) or range(depth):
+        begin = f"{layout.blocks}.{layer}"
+        for name, module in model.get_submodule(begin).named_modules():
+            if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":
+                found.append(Matrix(f"{begin}.{name}", not isinstance(module, nn.Linear)))
+    return tuple(found)
+
+
+def check_finite(model: Any, matrices: Sequence[Matrix]) -> None:
+    """Refuse a damaged model.
+
+    Raises:
+        EditError: names the first matrix that holds NaN or infinity.
+    """
+    for matrix in matrices:
+        if not bool(torch.isfinite(matrix.weight(model)).all()):
+            raise EditError(f"{matrix.parameter}: expected finite weights, got NaN or infinity; load the model anew")
+
+
+def twin(model: Any, *, train: bool = False) -> Any:
+    """A model of its own modules that shares `model`'s tensors, in evaluation mode, with nothing to be trained.
+
+    Change its weights by setting `.data`, never in place. A twin to train computes in float32 where the model's own
+    precision would lose small gradients (float16) or be emulated (bfloat16 on a CPU).
+    """
+    memo: dict[int, Any] = {}
+    for tensor in model.parameters():
+        half = tensor.dtype == torch.float16 or (tensor.dtype == torch.bfloat16 and tensor.device.type == "cpu")
+        data = tensor.detach().to(torch.float32) if train and half else tensor.detach()
+        memo[id(tensor)] = nn.Parameter(data, requires_grad=False)
+    return copy.deepcopy(model, memo).eval()
+
+
+def windows(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
+    """Texts joined by the end token and cut into windows, (N, length); one shorter window where there is less.
+
+    Raises:
+        EditError: the texts give fewer than two tokens.
+    """
+    if not texts:
+        return torch.zeros(0, length, dtype=torch.long)
+    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    ids = [token for text in texts for token in (*tokenizer(text, verbose=False)["input_ids"], *end)]
+    length = min(length, len(ids))
+    if length < 2:
+        raise EditError(f"expected texts of two tokens or more, got {len(ids)} in all; give more text")
+    return torch.tensor(ids[: len(ids) // length * length], dtype=torch.long).reshape(-1, length)
+
+
+def plain_loss(model: Any, ids: Tensor, trained: Sequence[Tensor]) -> Tensor:
+    """The ordinary `TextLoss`: the whole graph at once."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    return nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+
+
+def chunked_loss(chunk: int) -> TextLoss:
+    """The `TextLoss` that runs `chunk` tokens of a window at a time; see `editors.streaming`."""
+    from editors.streaming import streaming_loss
+
+    return lambda model, ids, trained: streaming_loss(model, ids, ids, chunk=chunk, also=trained)
+
+
+def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tuple[Tensor, Tensor]:
+    """Mean negative log-likelihood per expected token of each row, and how sure its least sure token is, both (rows,).
+
+    An object's token that is not the most likely one counts as sure to 0; the full stop as its probability over
+    `end_probability`, at most 1.
+    """
+    device = model.get_input_embeddings().weight.device
+    ids = torch.zeros(len(rows), max(len(row.tokens) for row in rows), dtype=torch.long)
+    seen = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
+        seen[index, : len(row.tokens)] = 1
+    logits = model(input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False).logits
+    losses, sures = [], []
+    for index, row in enumerate(rows):
+        logp = logits[index, list(row.scored)].float().log_softmax(-1)
+        gold = logp.gather(1, torch.tensor(row.gold, device=device)[:, None])[:, 0]
+        losses.append(-gold.mean())
+        with torch.no_grad():
+            own = torch.where(gold >= logp.max(-1).values, gold.exp(), torch.zeros_like(gold))
+            full = (gold.exp() / end_probability).clamp(max=1) if row.ended else own
+            sures.append(torch.cat([own[: row.object_length], full[row.object_length :]]).min())
+    return torch.stack(losses), torch.stack(sures)
+
+
+def converged(least: float, config: TrainingConfig) -> bool:
+    """Whether a fact whose least sure token is sure to `least` needs no further step."""
+    return least > 0 and least >= config.stop_probability
+
+
+def rate(step: int, since: int, config: TrainingConfig) -> float:
+    """The learning rate's share at `step`, `since` steps after the moments were last forgotten."""
+    warm = min(1.0, (since + 1) / (config.warmup + 1))
+    cosine = (1 + math.cos(math.pi * step / max(config.steps, 1))) / 2
+    return warm * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
+
+
+def _order(count: int, batch: int, steps: int, seed: int) -> list[list[int]]:
+    """Which items each step sees: all of them in a new order again and again."""
+    choice, line = random.Random(seed), list[int]()
+    while 0 < len(line) < steps * batch or (count and not line):
+        line += choice.sample(range(count), count)
+    return [line[step * batch : (step + 1) * batch] for step in range(steps)]
+
+
+def train(
+    model: Any, trainee: Trainee, data: Data, config: TrainingConfig, text_loss: TextLoss | None = None
+) -> Outcome:
+    """Train a twin; it is the trainee's tensors that change.
+
+    Args:
+        model: the twin.
+        trainee: what is trained.
+        data: what on; with both facts and text a step's loss is the sum of both means.
+        config: see `TrainingConfig`.
+        text_loss: how the loss of text is computed; None goes by `config.chunk`.
+    """
+    text_loss = text_loss or (chunked_loss(config.chunk) if config.chunk else plain_loss)
+    parameters = [tensor for tensor, _ in trainee.scaled()]
+    adam = torch.optim.Adam([{"params": [tensor], "size": size} for tensor, size in trainee.scaled()], eps=1e-12)
+    facts = _order(len(data.rows), min(config.batch, max(len(data.rows), 1)), config.steps, config.seed)
+    texts = _order(len(data.windows), min(config.batch, max(len(data.windows), 1)), config.steps, config.seed)
+    device = model.get_input_embeddings().weight.device
+    sure = [0.0] * len(data.rows)
+    losses: list[float] = []
+    done = since = 0
+    with track("training", config.steps) as advance, torch.enable_grad():
+        for step in range(config.steps):
+            if trainee.begin(step):
+                adam.state.clear()
+                since = 0
+            adam.zero_grad()
+            finite = True
+            if len(data.windows):
+                loss = text_loss(model, data.windows[texts[step]].to(device), parameters)
+                losses.append(float(loss.detach()))
+                loss.backward()  # type: ignore[no-untyped-call]
+                finite = math.isfinite(losses[-1])
+            if data.rows:
+                fact_losses, least = answer_scores(model, [data.rows[i] for i in facts[step]], config.end_probability)
+                for index, value in zip(facts[step], least.tolist(), strict=True):
+                    sure[index] = value
+                finite = finite and bool(torch.isfinite(fact_losses).all())
+                if not len(data.windows) and converged(min(sure), config):
+                    break
+                fact_losses.mean().backward()  # type: ignore[no-untyped-call]
+            if not finite:
+                return Outcome(step, False, tuple(losses))
+            for group in adam.param_groups:
+                group["lr"] = config.lr * group["size"] * rate(step, since, config)
+            adam.step()
+            trainee.end()
+            done, since = step + 1, since + 1
+            advance(1)
+    return Outcome(done, all(bool(torch.isfinite(tensor).all()) for tensor in parameters), tuple(losses))
