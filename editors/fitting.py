@@ -90,7 +90,7 @@ def object_nll(model: Any, layout: Layout, rows: Sequence[Row]) -> dict[str, flo
             hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
             for index, row in enumerate(batch):
                 own = range(row.object_length)
-                logits = model.get_submodule(layout.head)(hidden[index, [row.scored[i] for i in own]])
+                logits = layout.project(model, hidden[index, [row.scored[i] for i in own]])
                 logp = logits.to(torch.float64).log_softmax(-1)
                 found[row.fact_id] = -float(logp[list(own), [row.gold[i] for i in own]].mean())
     return found

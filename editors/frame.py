@@ -13,7 +13,7 @@ from torch import Tensor
 
 from editors.layouts import Layout
 from editors.subject import Row
-from editors.trace import BlockCalls, record_blocks
+from editors.trace import BlockCalls, inputs_of, record_blocks
 
 
 class Frame:
@@ -24,7 +24,11 @@ class Frame:
     """
 
     def __init__(self, model: Any, layout: Layout, groups: Sequence[Sequence[Row]], layer: int) -> None:
-        """Compute the keys and values of the parts before, and the hidden states that leave block `layer`."""
+        """Compute the keys and values of the parts before, and the hidden states that leave block `layer`.
+
+        Where a norm lies between the MLP of that block and the residual stream, what a delta is added to (`edited`) is
+        the MLP's output; elsewhere it is the block's own, which comes to the same.
+        """
         self.model, self.layout, self.groups = model, layout, [tuple(rows) for rows in groups]
         self.blocks = layout.block_list(model)
         self.first = layer + 1
@@ -35,10 +39,13 @@ class Frame:
         self._kept = [(entry.keys, entry.values) for entry in self.cache.layers] if self.cache else []
         both = tuple(torch.cat([one, other], dim=1) for one, other in zip(before, after, strict=True))
         inputs = {"input_ids": after[0], "position_ids": after[2], "use_cache": self.cache is not None}
-        inputs |= {"attention_mask": _sight(after, both, embedding.dtype), "past_key_values": self.cache}
-        self.calls: BlockCalls = record_blocks(model, self.blocks, self.first, len(self.blocks) - 1, inputs)
+        inputs |= {"attention_mask": _sights(model, after, both, embedding.dtype), "past_key_values": self.cache}
+        self.post = layout.post_norm(model, layer)
+        with inputs_of({0: self.post} if self.post else {}, stop=False) as seen:
+            self.calls: BlockCalls = record_blocks(model, self.blocks, self.first, len(self.blocks) - 1, inputs)
         self._rewind()
         self.hidden = self.calls.hidden  # (G, S, d)
+        self.edited = seen[0] if self.post else self.hidden
         starts = starts_of(self.groups)
         self.subjects = torch.zeros(*after[0].shape, 1, dtype=self.hidden.dtype, device=self.hidden.device)
         for index, offsets in enumerate(starts):
@@ -53,7 +60,7 @@ class Frame:
         with torch.no_grad():
             self.model.base_model(
                 input_ids=ids,
-                attention_mask=_sight(before, before, dtype),
+                attention_mask=_sights(self.model, before, before, dtype),
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
@@ -68,15 +75,20 @@ class Frame:
 
     def run(self, delta: Tensor) -> Tensor:
         """Hidden states that leave the last block, (G, S, d), with `delta` (G, d) added at each subject."""
-        moved = self.hidden + self.subjects * delta.to(self.hidden.dtype)[:, None]
-        out = self.calls.run(moved, self.first, len(self.blocks))
+        out = self.calls.run(self.hidden + self.subjects * self.change(delta), self.first, len(self.blocks))
         self._rewind()
         return out
+
+    def change(self, delta: Tensor) -> Tensor:
+        """Change of the edited block's output, (G, S, d) or (G, 1, d), when `delta` (G, d) is added to `edited`."""
+        step = delta.to(self.hidden.dtype)[:, None]
+        return step if self.post is None else self.post(self.edited + step) - self.post(self.edited)
 
     def keep(self, positions: list[int]) -> None:
         """Go on with some of the groups only."""
         index = torch.tensor(positions, device=self.hidden.device)
         self.calls, self.hidden, self.subjects = self.calls.select(index), self.hidden[index], self.subjects[index]
+        self.edited = self.edited[index]
         self._kept = [(keys[index], values[index]) for keys, values in self._kept]
         self.groups = [self.groups[position] for position in positions]
         self._rewind()
@@ -91,10 +103,26 @@ def _pack(groups: Sequence[Sequence[Row]], part: Callable[[Row], range], device:
     return filled[..., 0], filled[..., 1], filled[..., 2]
 
 
-def _sight(queries: tuple[Tensor, ...], keys: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-    """Additive attention mask (G, 1, queries, keys): a token sees its own context up to itself."""
+def _sights(
+    model: Any, queries: tuple[Tensor, ...], keys: tuple[Tensor, ...], dtype: torch.dtype
+) -> Tensor | dict[str, Tensor]:
+    """The attention mask of every layer, or one for each type of layer where a window cuts a context short in some."""
+    wide = _sight(queries, keys, dtype)
+    window = getattr(model.config, "sliding_window", None)
+    if not window or int(queries[2].max()) < window:
+        return wide
+    narrow = _sight(queries, keys, dtype, window)
+    mixed = getattr(model.config, "layer_types", None) is not None
+    return {"full_attention": wide, "sliding_attention": narrow} if mixed else narrow
+
+
+def _sight(queries: tuple[Tensor, ...], keys: tuple[Tensor, ...], dtype: torch.dtype, window: int = 0) -> Tensor:
+    """Additive attention mask (G, 1, queries, keys): tokens see their own context, back over `window`."""
     same = queries[1][:, :, None] == keys[1][:, None, :]
-    seen = same & (keys[2][:, None, :] <= queries[2][:, :, None])
+    back = queries[2][:, :, None] - keys[2][:, None, :]
+    seen = same & (back >= 0)
+    if window:
+        seen &= back < window
     blind = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype, device=seen.device)
     return torch.where(seen, torch.zeros_like(blind), blind)[:, None]
 

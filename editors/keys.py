@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from editors.layouts import Layout
+from editors.norms import carried, gains
 from editors.subject import Group, Row
 from editors.trace import BlockCalls, inputs_of, record_blocks
 
@@ -35,10 +36,21 @@ class Seen:
     Attributes:
         keys: input of the edited matrix, (d_in, n).
         values: output of block `last`, (d, n).
+        outputs: output of the edited matrix, (d, n), where a norm lies between it and the residual stream.
+        gain: that norm's gains, (d,).
     """
 
     keys: Tensor
     values: Tensor
+    outputs: Tensor | None = None
+    gain: Tensor | None = None
+
+    def carried(self, change: Tensor) -> Tensor:
+        """The change of the edited matrix's output that changes its block's output by `change`, (d, n).
+
+        Through a norm it does so as nearly as may be; see `editors.norms`.
+        """
+        return change if self.outputs is None or self.gain is None else carried(self.gain, self.outputs, change)
 
 
 class SubjectStream:
@@ -69,15 +81,23 @@ class SubjectStream:
 
     def see(self) -> Seen:
         """Keys of the current layer and outputs of the last one, with the weights as they are now."""
-        keys, values = [], []
-        module = {0: self.layout.down_module(self.model, self.layer)}
+        keys, values, outputs = [], [], []
+        norm = self.layout.post_norm(self.model, self.layer)
+        modules = {"keys": self.layout.down_module(self.model, self.layer)} | ({"outputs": norm} if norm else {})
         for chunk in self.chunks:
-            with torch.no_grad(), inputs_of(module, stop=False) as seen:
+            with torch.no_grad(), inputs_of(modules, stop=False) as seen:
                 out = chunk.calls.run(chunk.hidden, self.layer, self.last + 1)
-            rows = torch.arange(len(out), device=out.device)
-            keys.append(seen[0].reshape(*out.shape[:2], -1)[rows, chunk.last].to("cpu", torch.float64))
-            values.append(out[rows, chunk.last].to("cpu", torch.float64))
-        return Seen(self._mean(keys), self._mean(values))
+            keys.append(self._last(seen["keys"].reshape(*out.shape[:2], -1), chunk))
+            values.append(self._last(out, chunk))
+            if norm:
+                outputs.append(self._last(seen["outputs"], chunk))
+        if norm is None:
+            return Seen(self._mean(keys), self._mean(values))
+        return Seen(self._mean(keys), self._mean(values), self._mean(outputs), gains(norm, self.chunks[0].hidden))
+
+    def _last(self, states: Tensor, chunk: _Chunk) -> Tensor:
+        """States at each row's last token, (rows, features) float64 on the CPU."""
+        return states[torch.arange(len(states), device=states.device), chunk.last].to("cpu", torch.float64)
 
     def _mean(self, parts: list[Tensor]) -> Tensor:
         """Mean over the contexts of each group, (features, groups)."""

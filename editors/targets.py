@@ -68,7 +68,9 @@ class Target:
     """What one group of facts is to be moved by, and how the optimisation went.
 
     Attributes:
-        delta: change of the hidden state, (d,), float64.
+        delta: change of the edited matrix's output, (d,), float64.
+        moved: change of its block's output, (d,), float64: the same, or what a norm in between makes of it, averaged
+            over contexts.
         steps: steps taken.
         losses: negative log-likelihood per expected token of each fact, over its contexts, by fact id.
         reached: whether each fact's object is the greedy answer to its own prompt, by fact id.
@@ -76,6 +78,7 @@ class Target:
     """
 
     delta: Tensor
+    moved: Tensor
     steps: int
     losses: dict[str, float]
     reached: dict[str, bool]
@@ -168,8 +171,10 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
         state = evaluate(frame, scores, delta, length, initial, config)
         initial = state.initial
         leaving = _leaving(state, scores, active, since, step, config)
+        moved = _moved(frame, [groups[index] for index in active], delta.detach()) if leaving else delta
         for position in leaving:
-            done[active[position]] = _target(scores, state, position, delta[position].detach(), length[position], step)
+            way = (delta[position].detach(), moved[position], length[position])
+            done[active[position]] = _target(scores, state, position, way, step)
         stay = [position for position in range(len(active)) if position not in leaving]
         if not stay:
             break
@@ -186,13 +191,28 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
 
 
 def _lengths(frame: Frame, groups: Sequence[Group], dtype: torch.dtype) -> Tensor:
-    """|h| of every group, (G,): the mean over its key rows."""
-    means = []
+    """|h| of every group, (G,): the mean over its key rows, of what delta is added to."""
+    return torch.stack(
+        [frame.edited[index, places].to(dtype).norm(dim=-1).mean() for index, places in _key_places(frame, groups)]
+    )
+
+
+def _moved(frame: Frame, groups: Sequence[Group], delta: Tensor) -> Tensor:
+    """Change of the block's output of every group, (G, d): the mean over its key rows."""
+    if frame.post is None:
+        return delta
+    with torch.no_grad():
+        change = frame.change(delta).to(delta.dtype)
+    return torch.stack([change[index, places].mean(0) for index, places in _key_places(frame, groups)])
+
+
+def _key_places(frame: Frame, groups: Sequence[Group]) -> list[tuple[int, list[int]]]:
+    """Every group's number, and where its key rows' subjects end in its packed sequence."""
+    found = []
     for index, (group, starts) in enumerate(zip(groups, starts_of(frame.groups), strict=True)):
         wanted = set(group.key_rows)
-        places = [start for start, row in zip(starts, group.rows, strict=True) if row in wanted]
-        means.append(frame.hidden[index, places].to(dtype).norm(dim=-1).mean())
-    return torch.stack(means)
+        found.append((index, [start for start, row in zip(starts, group.rows, strict=True) if row in wanted]))
+    return found
 
 
 def _leaving(
@@ -212,8 +232,9 @@ def _leaving(
     return leaving
 
 
-def _target(scores: Scores, state: State, position: int, delta: Tensor, length: Tensor, step: int) -> Target:
-    """Put together the result of the group at `position` of the batch."""
+def _target(scores: Scores, state: State, position: int, way: tuple[Tensor, Tensor, Tensor], step: int) -> Target:
+    """Put together the result of the group at `position` of the batch; `way` is delta, moved and |h|."""
+    delta, moved, length = way
     losses: dict[str, list[float]] = {}
     reached: dict[str, bool] = {}
     nlls, sures = state.row_nll.detach().tolist(), state.row_sure.tolist()
@@ -224,6 +245,7 @@ def _target(scores: Scores, state: State, position: int, delta: Tensor, length: 
                 reached[row.fact_id] = sure > 0
     return Target(
         delta=delta.to("cpu", torch.float64),
+        moved=moved.to("cpu", torch.float64),
         steps=step,
         losses={fact_id: sum(values) / len(values) for fact_id, values in losses.items()},
         reached=reached,

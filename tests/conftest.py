@@ -58,9 +58,14 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def tiny_tokenizer() -> Any:
-    """A byte-level BPE tokenizer with a chat template, trained on a few sentences in memory."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def tiny_tokenizer(*, begin: bool = False, chat: bool = True) -> Any:
+    """A byte-level BPE tokenizer, trained on a few sentences in memory.
+
+    Args:
+        begin: put a token before every text.
+        chat: have a chat template.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
@@ -73,6 +78,9 @@ def tiny_tokenizer() -> Any:
         show_progress=False,
     )
     core.train_from_iterator(SENTENCES, trainer)
+    if begin:
+        first = ("<|endoftext|>", core.token_to_id("<|endoftext|>"))
+        core.post_processor = processors.TemplateProcessing(single=f"{first[0]} $A", special_tokens=[first])
     fast: Any = PreTrainedTokenizerFast
     return fast(
         tokenizer_object=core,
@@ -80,7 +88,7 @@ def tiny_tokenizer() -> Any:
         pad_token="<|im_end|>",
         unk_token="<|endoftext|>",
         extra_special_tokens=["<|im_start|>"],
-        chat_template=CHAT_TEMPLATE,
+        chat_template=CHAT_TEMPLATE if chat else None,
     )
 
 
@@ -93,11 +101,24 @@ PLAIN = {
     "max_position_embeddings": 256,
 }
 SHARED = {**PLAIN, "num_key_value_heads": 2, "tie_word_embeddings": True}
+HEADS = {**SHARED, "head_dim": 16}
+MIXED = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 SIZES: dict[str, dict[str, Any]] = {
+    "gemma": HEADS,
+    "gemma2": {**HEADS, "query_pre_attn_scalar": 16, "sliding_window": 64},
+    "gemma3_text": {**HEADS, "query_pre_attn_scalar": 16, "sliding_window": 64, "layer_types": MIXED},
     "gpt2": NARROW,
+    "gpt_neox": PLAIN,
+    "gptj": {**NARROW, "rotary_dim": 8},
     "llama": SHARED,
+    "mistral": {**HEADS, "sliding_window": 64},
+    "olmo": SHARED,
+    "olmo2": SHARED,
+    "phi3": SHARED,
+    "qwen2": SHARED,
+    "qwen3": HEADS,
 }
-"""What makes each family's own config tiny, by model type."""
+"""What makes each family's own config tiny, by model type: 4 blocks, d = 64."""
 
 
 def tiny_config(family: str) -> Any:
@@ -108,8 +129,11 @@ def tiny_config(family: str) -> Any:
     return AutoConfig.for_model(family, vocab_size=600, initializer_range=0.2, **ends, **SIZES[family])
 
 
-def tiny_model(config: Any, seed: int = 0) -> LoadedModel:
-    """A random causal LM of `config`'s class with the tiny tokenizer; equal seeds give equal weights."""
+def tiny_model(config: Any, tokenizer: Any = None, seed: int = 0) -> LoadedModel:
+    """A random causal LM of `config`'s class, by default with the tiny tokenizer; equal seeds give equal weights.
+
+    A norm after the MLP bounds what a block can add; as in trained models its gains are of several sizes, 2 to 6.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -119,7 +143,10 @@ def tiny_model(config: Any, seed: int = 0) -> LoadedModel:
         torch.manual_seed(seed)
         models: Any = AutoModelForCausalLM
         model = models.from_config(config).float().eval().requires_grad_(False)
-    return LoadedModel(model, tiny_tokenizer(), f"tiny-{config.model_type}", None, weights_digest(model))
+        for name, weight in model.named_parameters():
+            if name.endswith("post_feedforward_layernorm.weight"):
+                weight += 1 + 4 * torch.rand_like(weight)
+    return LoadedModel(model, tokenizer or tiny_tokenizer(), f"tiny-{config.model_type}", None, weights_digest(model))
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +163,19 @@ def tiny_gpt2() -> LoadedModel:
 
 @pytest.fixture(scope="session")
 def tiny_family() -> Callable[[str], LoadedModel]:
-    """A random model of a family, by name of its model type; made once, so that no test may change it."""
+    """A random model of a family, by name of its model type; made once, so that no test may change it.
+
+    Its tokenizer puts a token before every text, and has a chat template, where the family's own have that habit.
+    """
+    from editors.layouts import LAYOUTS
+
+    layouts = {kind: layout for layout in LAYOUTS for kind in layout.model_types}
     made: dict[str, LoadedModel] = {}
 
     def find(family: str) -> LoadedModel:
         if family not in made:
-            made[family] = tiny_model(tiny_config(family))
+            tokenizer = tiny_tokenizer(begin=layouts[family].bos, chat=layouts[family].chat)
+            made[family] = tiny_model(tiny_config(family), tokenizer)
         return made[family]
 
     return find

@@ -98,7 +98,7 @@ def _solve(
 ) -> tuple[list[LayerDelta], dict[str, float]]:
     """The change of every layer, each solved with those below it on, and the likelihoods with all of them on."""
     solved: list[LayerDelta] = []
-    deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
+    deltas = torch.stack([target.moved for target in targets], dim=1)  # (d, n)
     wanted: Tensor | None = None
     with ExitStack() as stack, track("layers", len(layers)) as advance:
         stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
@@ -107,7 +107,7 @@ def _solve(
                 seen = stream.see()
                 wanted = seen.values + deltas if wanted is None else wanted
                 basis, gram = basis_and_gram(moments.regularised(layer), seen.keys, weight)
-                residual = share(wanted, seen.values, len(layers) - len(solved))
+                residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved)))
                 name = layout.down_name(layer)
                 change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
                 stack.enter_context(replaced(model, name, change.added_to(model.get_parameter(name))))

@@ -10,14 +10,28 @@ from editors.layouts import LAYOUTS, layout_of
 from editors.subject import Row
 
 COMMON = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "pad_token_id": 0}
+MIXED = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 GATED = {**COMMON, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8, "bos_token_id": None}
 SETTINGS: dict[str, dict[str, Any]] = {
+    "gemma": GATED,
+    "gemma2": {**GATED, "sliding_window": 3, "query_pre_attn_scalar": 8, "initializer_range": 0.5},
+    "gemma3_text": {**GATED, "sliding_window": 3, "layer_types": MIXED, "query_pre_attn_scalar": 8},
     "gpt2": {**COMMON, "bos_token_id": None, "eos_token_id": None},
+    "gpt_neox": {**COMMON, "intermediate_size": 48, "bos_token_id": None, "eos_token_id": None},
+    "gptj": {**COMMON, "rotary_dim": 8, "bos_token_id": None, "eos_token_id": None},
     "llama": GATED,
-    "mistral": {**GATED, "sliding_window": 64},
-    "qwen2": GATED,
+    "mistral": {**GATED, "sliding_window": 3},
+    "olmo": GATED,
+    "olmo2": GATED,
+    "phi3": {**GATED, "sliding_window": 3, "eos_token_id": None},
+    "qwen2": {**GATED, "use_sliding_window": True, "sliding_window": 3, "max_window_layers": 2},
     "qwen3": GATED,
 }
+"""Windows are shorter than the contexts, where a family has them."""
+KINDS = (*sorted(SETTINGS), "gpt_neox in turn")
+EAGER = ("gemma2", "gptj")
+"""Families that transformers has no sdpa for."""
+CASES = [(kind, how) for kind in KINDS for how in ("sdpa", "eager") if how == "eager" or kind not in EAGER]
 GROUPS = (
     (
         Row("a", "answer", True, (5, 6, 7, 8, 9, 10), 3, (4, 5), (11, 12)),
@@ -34,7 +48,10 @@ def random_model(kind: str, attention: str = "sdpa") -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         models: Any = AutoModelForCausalLM
-        config = AutoConfig.for_model(kind, **SETTINGS[kind])
+        family, _, in_turn = kind.partition(" ")
+        config = AutoConfig.for_model(
+            family, **SETTINGS[family], **({"use_parallel_residual": False} if in_turn else {})
+        )
         return models.from_config(config, attn_implementation=attention).double().eval()
 
 
@@ -44,7 +61,7 @@ def whole(model: Any, row: Row, layer: int, delta: torch.Tensor) -> torch.Tensor
         moved[0, row.subject] += delta
         return moved
 
-    hook = layout_of(model).block_list(model)[layer].register_forward_hook(add)
+    hook = layout_of(model).down_module(model, layer).register_forward_hook(add)
     logits: torch.Tensor = model(torch.tensor([row.tokens]), use_cache=False).logits[0, list(row.scored)]
     hook.remove()
     return logits.log_softmax(-1)
@@ -54,8 +71,7 @@ def test_every_family_of_every_layout_is_tried() -> None:
     assert sorted(SETTINGS) == sorted(name for layout in LAYOUTS for name in layout.model_types)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", sorted(SETTINGS))
+@pytest.mark.parametrize(("kind", "attention"), CASES)
 @pytest.mark.parametrize("layer", [0, 2])
 def test_packed_and_cached_equals_whole(kind: str, layer: int, attention: str) -> None:
     model = random_model(kind, attention)
@@ -76,3 +92,14 @@ def test_packed_and_cached_equals_whole(kind: str, layer: int, attention: str) -
         row = GROUPS[1][0]
         logits = layout_of(model).logits(model, kept[0, [0]])
         assert float((logits.log_softmax(-1) - whole(model, row, layer, delta[1])).abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gemma3_text", "mistral", "phi3", "qwen2"])
+def test_a_window_that_is_shorter_than_a_context_matters(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, delta = random_model(kind, "eager"), torch.zeros(2, 32, dtype=torch.float64)
+    with torch.no_grad():
+        frame = Frame(model, layout_of(model), GROUPS, 1)
+        monkeypatch.setattr(model.config, "sliding_window", None)
+        blind = Frame(model, layout_of(model), GROUPS, 1)
+        first, second = (Scores(one).log_probabilities(one, one.run(delta)) for one in (frame, blind))
+    assert float((first - second).abs().max()) > 1e-6
