@@ -13,6 +13,7 @@ import gzip
 import json
 import math
 import random
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from editors.training import Matrix, TrainingConfig, plain_loss
 
 RATES = {
     "full": (1e-4, 3e-4, 1e-3),
-    "lora": (1e-3, 3e-3, 1e-2),
+    "lora": (3e-4, 1e-3, 3e-3),
     "svfit": (3e-3, 1e-2, 3e-2),
     "sst": (3e-4, 1e-3, 3e-3),
 }
@@ -165,7 +166,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         with fit(options.method, model, tokenizer, corpus.train, short, options.rank).applied(model):
             found = losses(model, corpus.dev)
         report["sweep"][str(lr)] = sum(found) / len(found)
-        print(options.method, lr, round(report["sweep"][str(lr)], 4), flush=True)
+        sys.stderr.write(f"{options.method} {lr:g} {report['sweep'][str(lr)]:.4f}\n")
     best = float(min(report["sweep"], key=report["sweep"].__getitem__))
     began = time.process_time()
     delta = fit(
@@ -241,7 +242,7 @@ def main() -> None:
     one.add_argument("--method", choices=sorted(RATES), required=True)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--rates", type=float, nargs="+", default=[], help="learning rates instead of the usual three")
-    numbers = {"steps": 120, "sweep-steps": 30, "batch": 1, "length": 128, "dev": 12, "test": 40, "seed": 0, "rank": 8}
+    numbers = {"steps": 60, "sweep-steps": 15, "batch": 1, "length": 128, "dev": 8, "test": 40, "seed": 0, "rank": 8}
     for name, value in numbers.items():
         one.add_argument(f"--{name}", type=int, default=value)
     two = commands.add_parser("table", help="put runs side by side")
@@ -254,7 +255,7 @@ def main() -> None:
     found, text = table([json.loads(path.read_text(encoding="utf-8")) for path in options.runs])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(text)
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

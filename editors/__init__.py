@@ -18,9 +18,12 @@ from registry.errors import UnknownNameError
 __all__ = ["EDITORS", "EditDelta", "Editor", "get_editor", "read_delta"]
 
 EDITORS = {
+    "lora": "editors.lora.editor:LoraEditor",
     "memit": "editors.memit.editor:MemitEditor",
     "rag": "editors.rag.editor:RagEditor",
     "rome": "editors.rome.editor:RomeEditor",
+    "sst": "editors.sst.editor:SstEditor",
+    "svfit": "editors.svfit.editor:SvfitEditor",
 }
 """Every editor by name; its module is imported when it is asked for."""
 

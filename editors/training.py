@@ -203,8 +203,8 @@ def chunked_loss(chunk: int) -> TextLoss:
 def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tuple[Tensor, Tensor]:
     """Mean negative log-likelihood per expected token of each row, and how sure its least sure token is, both (rows,).
 
-    An object's token that is not the most likely one counts as sure to 0; the full stop as its probability over
-    `end_probability`, at most 1.
+    An object's token that is not the most likely one, or not a number, counts as sure to 0; the full stop as its
+    probability over `end_probability`, at most 1.
     """
     device = model.get_input_embeddings().weight.device
     ids = torch.zeros(len(rows), max(len(row.tokens) for row in rows), dtype=torch.long)
@@ -221,7 +221,7 @@ def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tu
         with torch.no_grad():
             own = torch.where(gold >= logp.max(-1).values, gold.exp(), torch.zeros_like(gold))
             full = (gold.exp() / end_probability).clamp(max=1) if row.ended else own
-            sures.append(torch.cat([own[: row.object_length], full[row.object_length :]]).min())
+            sures.append(torch.cat([own[: row.object_length], full[row.object_length :]]).min().nan_to_num(0.0))
     return torch.stack(losses), torch.stack(sures)
 
 

@@ -33,7 +33,7 @@ class LoraSettings:
     rank: int = 8
     alpha: int = 16
     layers: tuple[int, ...] = ()
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))
     texts: tuple[str, ...] = ()
 
     @classmethod

@@ -23,7 +23,7 @@ class SstConfig:
     rank: int = 32
     period: int = 25
     layers: tuple[int, ...] = ()
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))
     texts: tuple[str, ...] = ()
 
     @classmethod

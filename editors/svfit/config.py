@@ -23,7 +23,7 @@ class SvfitConfig:
     energy: float = 0.99
     rank: int = 0
     layers: tuple[int, ...] = ()
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.03))
     texts: tuple[str, ...] = ()
 
     @classmethod

@@ -15,10 +15,14 @@ from torch import Tensor
 from editors import EDITORS, get_editor
 from editors.base import EditDelta
 from editors.load import LoadedModel, weights_digest
+from editors.lora.config import LoraSettings
 from editors.memit.config import MemitConfig
 from editors.moments import Moments, measure
 from editors.rome.config import RomeConfig
+from editors.sst.config import SstConfig
+from editors.svfit.config import SvfitConfig
 from editors.targets import TargetConfig
+from editors.training import TrainingConfig
 from registry.records import EditRequest, Fact, Scope
 
 T = TypeVar("T")
@@ -26,10 +30,11 @@ T = TypeVar("T")
 FAMILIES = ("llama", "gpt2")
 """Model types that every editor is tried on."""
 
-INSEPARABLE: tuple[str, ...] = ()
+INSEPARABLE: tuple[str, ...] = ("lora", "sst", "svfit")
 """Editors whose facts are trained together: `without` any of them gives a delta that holds nothing."""
 
 TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
+TRAINING = TrainingConfig(steps=40, lr=0.1, warmup=1, end_probability=1e-9)
 TEXTS = (
     "The river does not choose its bed once and for all. In flat country it swings from side to side.",
     "Bread needs little more than flour, water, salt and time.",
@@ -111,14 +116,31 @@ def rome(bench: Bench) -> RomeConfig:
     return RomeConfig(layers=(1,), targets=TARGETS, moments=bench.moments(1))
 
 
+def _training(**numbers: Any) -> Change:
+    """Another way to train."""
+    return lambda config: replace(config, training=replace(config.training, **numbers))
+
+
+BY_TRAINING: dict[str, Change] = {
+    "seeded": _training(seed=1),
+    "hopeless": _training(steps=2, lr=1e-6),
+    "overflowing": _training(lr=float("inf")),
+    "content": _training(stop_probability=0.0),
+}
+"""For editors whose config holds a `TrainingConfig`."""
+
 SETTINGS: dict[str, Settings] = {
+    "lora": Settings(lambda bench: LoraSettings(rank=4, training=TRAINING), **BY_TRAINING),
     "memit": Settings(memit, **BY_TARGETS, idle=lambda config: replace(config, weight=1e12)),
     "rag": Settings(),
     "rome": Settings(rome, **BY_TARGETS),
+    "sst": Settings(lambda bench: SstConfig(rank=4, training=TRAINING), **BY_TRAINING),
+    "svfit": Settings(lambda bench: SvfitConfig(training=TRAINING), **BY_TRAINING),
 }
 """One line per editor."""
 
 _NO_MODEL = "keeps facts as sentences in the context and never touches a model: its answers are the reader's"
+_TRAINED = "writes what it trained: a change that moves nothing has not reached its object, and is failed for that"
 _NO_MATHS = "keeps sentences as they are: nothing is optimised that could go wrong"
 
 NOT_ASKED: dict[str, dict[str, str]] = {
@@ -135,6 +157,9 @@ NOT_ASKED: dict[str, dict[str, str]] = {
     "test_a_solved_change_that_moves_nothing_has_no_effect": {
         "context": _NO_MODEL,
         "rome": "meets every fact's constraint exactly: there is no weight that could leave a solved change idle",
+        "lora": _TRAINED,
+        "sst": _TRAINED,
+        "svfit": _TRAINED,
     },
     "test_a_fact_whose_prompt_lacks_its_subject_is_failed_and_the_others_go_on": {
         "context": "looks facts up by their sentences: a prompt without the subject is no error there"
