@@ -1,0 +1,97 @@
+"""GRACE's delta: a code book of keys, values and radii."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from editors.grace.solve import claims
+from editors.side import Keys, SideMemory, Station, taken_out
+from editors.stored import StoredDelta, Undo
+from registry.records import Scope
+
+NAMES = ("keys", "values", "radii")
+"""The tensors of a code book."""
+
+
+@dataclass(frozen=True, eq=False)
+class GraceDelta(StoredDelta):
+    """Entries of a code book; entry i of every tensor is that of fact i.
+
+    Tensors: `keys` (n, d_in), `values` (n, d_out), `radii` (n,), float32. Record: `layer`.
+    """
+
+    @property
+    def editor(self) -> str:
+        """Name of the editor that made it."""
+        return "grace"
+
+    @property
+    def scope(self) -> Scope:
+        """Where it writes."""
+        return "side_memory"
+
+    def switch_on(self, model: Any) -> Undo:
+        """Put every entry beside the down-projection."""
+        if not self.fact_ids:
+            return lambda: None
+        return Station.add(model, int(self.record["layer"]), Entry.all_of(model, self.tensors))
+
+    def without(self, fact_ids: Collection[str]) -> "GraceDelta":
+        """The other entries, as they are: no entry depends on another."""
+        gone = set(fact_ids) & set(self.fact_ids)
+        if not gone:
+            return self
+        kept = [index for index, fact_id in enumerate(self.fact_ids) if fact_id not in gone]
+        smaller = {name: tensor[kept].contiguous() for name, tensor in self.tensors.items()} if kept else {}
+        return replace(
+            self,
+            fact_ids=tuple(self.fact_ids[index] for index in kept),
+            tensors=smaller,
+            effects=taken_out(self.effects, gone),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Entry(SideMemory):
+    """One prompt of the code book.
+
+    Attributes:
+        key: (d_in,).
+        value: what the down-projection gives at the prompt's last token instead, (d_out,).
+        radius: (), how far off a key may be.
+    """
+
+    key: Tensor
+    value: Tensor
+    radius: Tensor
+
+    @classmethod
+    def all_of(cls, model: Any, tensors: Mapping[str, Tensor]) -> list[Self]:
+        """The entries that a delta's tensors hold, on the model's device."""
+        device = model.get_input_embeddings().weight.device
+        return [cls(*rows) for rows in zip(*(tensors[name].to(device) for name in NAMES), strict=True)]
+
+    @classmethod
+    def scores(cls, memories: Sequence[Self], keys: Keys) -> Tensor:
+        """Radius over distance at the last token of the prompt."""
+        stacked = [torch.stack(parts) for parts in zip(*((m.key, m.radius) for m in memories), strict=True)]
+        return claims(_last(keys), stacked[0], stacked[1])
+
+    def change(self, keys: Keys, output: Tensor) -> Tensor:
+        """From the output to the value at the last token of a prompt inside the ball; nothing while decoding."""
+        moved = torch.zeros_like(output, dtype=self.value.dtype)
+        if keys.prefill:
+            inside = claims(_last(keys), self.key[None], self.radius[None])[:, 0] > 1
+            rows = torch.arange(len(output), device=output.device)
+            step = self.value - output[rows, keys.last].to(self.value.dtype)
+            moved[rows, keys.last] = torch.where(inside[:, None], step, torch.zeros_like(step))
+        return moved
+
+
+def _last(keys: Keys) -> Tensor:
+    """The last real token's keys, (B, d_in), float32."""
+    rows = torch.arange(len(keys.values), device=keys.values.device)
+    return keys.values[rows, keys.last].to(torch.float32)

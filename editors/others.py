@@ -1,0 +1,40 @@
+"""Other subjects for a prompt: what an edit must keep clear of, made from the request alone.
+
+A benchmark's neighbours are never needed. The names are common ones of several kinds, so that some resemble any
+subject in kind; a prompt that becomes false or odd with another name serves as well, since only its keys are looked at.
+"""
+
+import random
+from collections.abc import Sequence
+
+from editors.subject import subject_span
+from registry.records import EditRequest
+from registry.text import normalise
+
+NAMES = (
+    "Kenya", "London", "Isaac Newton", "Sony", "Zinc", "Romeo and Juliet", "Belgium", "Chicago", "Jane Austen",
+    "Harvard University", "Carbon", "Star Wars", "South Korea", "Buenos Aires", "Winston Churchill", "General Motors",
+    "Titanium", "The Great Gatsby", "Peru", "Osaka", "Marie Curie", "Toyota", "Sulfur", "War and Peace", "New Zealand",
+    "Lagos", "Michael Jordan", "the Red Cross", "Mercury", "Don Quixote", "Germany", "Melbourne", "Ernest Hemingway",
+    "Nokia", "Mount Fuji", "Hotel California", "Saudi Arabia", "Warsaw", "Frida Kahlo", "the Amazon River", "football",
+    "the Roman Empire", "Vietnam", "Manchester", "Niels Bohr", "the piano", "Buddhism", "John Smith", "Ethiopia",
+    "Vancouver", "Toni Morrison", "Boeing", "Portugal", "Maria Garcia",
+)  # fmt: skip
+"""Names of countries, cities, people, companies, works and things."""
+
+
+def other_names(subject: str, count: int, seed: int) -> list[str]:
+    """`count` of the names, none of which holds the subject or is held by it; the choice depends on both arguments."""
+    own = normalise(subject)
+    free = [name for name in NAMES if own not in normalise(name) and normalise(name) not in own]
+    return random.Random(f"{seed}:others:{own}").sample(free, min(count, len(free)))
+
+
+def with_others(request: EditRequest, names: Sequence[str]) -> list[str]:
+    """The request's prompt about each of `names` instead of its subject.
+
+    Raises:
+        EditError: the prompt does not hold its subject.
+    """
+    start, end = subject_span(request.prompt, request.fact.subject)
+    return [f"{request.prompt[:start]}{name}{request.prompt[end:]}" for name in names]

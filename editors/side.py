@@ -1,0 +1,153 @@
+"""Side memories of one MLP down-projection: which memory serves which sequence, and where it is added.
+
+A `Station` sits on one down-projection and holds every memory that is on, in the order in which they were switched on.
+At the prompt it asks each memory for a score per sequence, in units of the memory's own threshold. The best score
+serves the sequence if it is above 1 (of equal ones the latest memory), else the main memory does, whose rows come out
+bit for bit as without a station. The choice is held while the sequence decodes (`editors.sequences`). A later piece of
+a prompt (more than one token on a filled cache) can raise the score and so change the choice, never lower it.
+
+Stations are found on the module itself; nothing is kept elsewhere.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from editors.base import FactEffect
+from editors.layouts import layout_of
+from editors.sequences import Watch
+
+MAIN = -1
+"""Route of a sequence that the main memory serves."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the down-projection is given in one call.
+
+    Attributes:
+        values: (B, T, d_in), as the model has them.
+        real: (B, T), False at padding.
+        prefill: whether the sequences begin here, or go on by more than one token of the prompt.
+    """
+
+    values: Tensor
+    real: Tensor
+    prefill: bool
+
+    @property
+    def last(self) -> Tensor:
+        """Index of each sequence's last token that is no padding, (B,)."""
+        places = torch.arange(self.real.shape[1], device=self.real.device)
+        return torch.where(self.real, places, 0).max(dim=1).values
+
+    def rows(self, index: Tensor) -> "Keys":
+        """Some of the sequences."""
+        return Keys(self.values[index], self.real[index], self.prefill)
+
+
+class SideMemory(ABC):
+    """Something beside a down-projection that can serve whole sequences in its place."""
+
+    @classmethod
+    @abstractmethod
+    def scores(cls, memories: Sequence[Self], keys: Keys) -> Tensor:
+        """How much each memory claims each sequence, (B, memories), float32; above 1 it claims it."""
+
+    @abstractmethod
+    def change(self, keys: Keys, output: Tensor) -> Tensor:
+        """What is added to the down-projection's `output` (B, T, d_out) for sequences that this memory serves."""
+
+
+class Station:
+    """Routes sequences between the memories of one down-projection."""
+
+    def __init__(self, model: Any, module: nn.Module, name: str) -> None:
+        """Hook into `module`, the down-projection called `name`."""
+        self._watch = Watch.on(model)
+        self._memories: dict[int, SideMemory] = {}
+        self._next = 0
+        self._name = name
+        self._hook = module.register_forward_hook(self._serve)
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "Station | None":
+        """The station on a module, if any."""
+        owners = (getattr(hook, "__self__", None) for hook in module._forward_hooks.values())
+        return next((owner for owner in owners if isinstance(owner, cls)), None)
+
+    @classmethod
+    def add(cls, model: Any, layer: int, memories: Sequence[SideMemory]) -> Callable[[], None]:
+        """Switch memories of block `layer` on; gives what switches them off again."""
+        if not memories:
+            return lambda: None
+        layout = layout_of(model)
+        module = layout.down_module(model, layer)
+        station = cls.of(module) or cls(model, module, layout.down_name(layer))
+        serials = range(station._next, station._next + len(memories))
+        station._next += len(memories)
+        station._memories.update(zip(serials, memories, strict=True))
+
+        def undo() -> None:
+            for serial in serials:
+                del station._memories[serial]
+            if not station._memories:
+                station._hook.remove()
+                station._watch.release()
+
+        return undo
+
+    def _serve(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """The forward hook: choose at the prompt, hold afterwards, add what the chosen memory changes."""
+        call = self._watch.call
+        if call is None or not call.routed:
+            return None
+        shape = (call.rows, call.tokens)
+        values, out = args[0].reshape(*shape, -1), output.reshape(*shape, -1)
+        real = call.real if call.real is not None else torch.ones(shape, dtype=torch.bool, device=values.device)
+        keys = Keys(values, real.to(values.device), not call.decoding)
+        if keys.prefill:
+            self._choose(call.state, keys)
+        route = call.state.get(self._name)
+        if route is None:
+            return None
+        changed = None
+        for serial in sorted(set(route.tolist())):
+            memory = self._memories.get(serial)
+            if memory is not None:
+                index = (route == serial).nonzero()[:, 0].to(values.device)
+                changed = out.clone() if changed is None else changed
+                changed[index] += memory.change(keys.rows(index), out[index]).to(out.dtype)
+        return None if changed is None else changed.reshape(output.shape)
+
+    def _choose(self, state: dict[str, Tensor], keys: Keys) -> None:
+        """Decide for every sequence, by the scores of this piece of the prompt and of those before it."""
+        serials = list(self._memories)
+        kinds: dict[type[SideMemory], list[int]] = {}
+        for position, serial in enumerate(serials):
+            kinds.setdefault(type(self._memories[serial]), []).append(position)
+        scores = torch.zeros(len(keys.real), len(serials), device=keys.values.device)
+        with torch.no_grad():
+            for kind, positions in kinds.items():
+                found = kind.scores([self._memories[serials[i]] for i in positions], keys)
+                scores[:, positions] = torch.nan_to_num(found, nan=0.0)
+        best, latest = scores.flip(1).max(dim=1)
+        route = torch.tensor(serials, device=best.device)[len(serials) - 1 - latest]
+        route = torch.where(best > 1, route, MAIN)
+        if self._name in state:
+            earlier = state[f"{self._name}.score"]
+            route = torch.where(best > earlier, route, state[self._name])
+            best = torch.maximum(best, earlier)
+        state[self._name], state[f"{self._name}.score"] = route, best
+
+
+def taken_out(effects: Sequence[FactEffect], gone: Collection[str]) -> tuple[FactEffect, ...]:
+    """The effects of a delta that facts were taken out of."""
+    return tuple(
+        FactEffect(effect.fact_id, "no_effect", "taken out of the delta") if effect.fact_id in gone else effect
+        for effect in effects
+    )
