@@ -1,12 +1,16 @@
 """The conformance matrix: every editor x every law x several families, on random models.
 
-A new editor joins by its line in `editors.EDITORS` and an entry in `SETTINGS`. A law is a test that takes `case`. A law
-that cannot hold for an editor has a reason in `NOT_ASKED`; there is no other way out.
+A new editor joins by its line in `editors.EDITORS` and an entry in `SETTINGS` (settings.py). A law is a test that takes
+`case`. A law that cannot hold for an editor has a reason in `NOT_ASKED` there; that is the only way out.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,157 +19,21 @@ from torch import Tensor
 from editors import EDITORS, get_editor
 from editors.base import EditDelta
 from editors.load import LoadedModel, weights_digest
-from editors.lora.config import LoraSettings
-from editors.memit.config import MemitConfig
-from editors.moments import Moments, measure
-from editors.rome.config import RomeConfig
-from editors.sst.config import SstConfig
-from editors.svfit.config import SvfitConfig
-from editors.targets import TargetConfig
-from editors.training import TrainingConfig
-from registry.records import EditRequest, Fact, Scope
+from registry.records import EditRequest, Scope
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from tests.conformance import settings
+else:
 
-FAMILIES = ("llama", "gpt2")
-"""Model types that every editor is tried on."""
+    def sibling(name: str) -> ModuleType:
+        """A module of this folder: the folders of the tests are no packages, so that it is loaded by its path."""
+        spec = spec_from_file_location(f"conformance_{name}", Path(__file__).with_name(f"{name}.py"))
+        module = module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
 
-INSEPARABLE: tuple[str, ...] = ("lora", "sst", "svfit")
-"""Editors whose facts are trained together: `without` any of them gives a delta that holds nothing."""
-
-TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
-TRAINING = TrainingConfig(steps=40, lr=0.1, warmup=1, end_probability=1e-9)
-TEXTS = (
-    "The river does not choose its bed once and for all. In flat country it swings from side to side.",
-    "Bread needs little more than flour, water, salt and time.",
-    "A letter took nine days to cross the country by coach and four by rail.",
-    "When two people disagree about a measurement, the useful question is rarely who is right.",
-)
-
-
-@dataclass
-class Bench:
-    """One random model and what has been made with it; kept for the whole run.
-
-    Attributes:
-        loaded: the model.
-        kept: results by key.
-    """
-
-    loaded: LoadedModel
-    kept: dict[Any, Any] = field(default_factory=dict)
-
-    def keep(self, key: Any, make: Callable[[], T]) -> T:
-        """What `make` gave the first time (a trained artefact, moments, a fit)."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        found: T = self.kept[key]
-        return found
-
-    def moments(self, *layers: int) -> Moments:
-        """Moments of some layers on a few sentences, with a ridge to match."""
-        return self.keep(
-            ("moments", layers), lambda: measure(self.loaded.model, self.loaded.tokenizer, TEXTS, layers, ridge=0.1)
-        )
-
-
-Change = Callable[[Any], Any]
-"""Turns one config into another."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How one editor is asked to do things.
-
-    Attributes:
-        plain: a config under which a random model can be taught anything; None takes the editor's defaults.
-        seeded: the config with another seed.
-        hopeless: the config with so few or so small steps that nothing is reached.
-        overflowing: the config with numbers that do not stay finite.
-        idle: the config with which what is computed moves nothing.
-        content: the config that is content with an object as soon as it is the most likely answer.
-    """
-
-    plain: Callable[[Bench], Any] = lambda bench: None
-    seeded: Change | None = None
-    hopeless: Change | None = None
-    overflowing: Change | None = None
-    idle: Change | None = None
-    content: Change | None = None
-
-
-def _targets(**numbers: Any) -> Change:
-    """Another way to optimise targets."""
-    return lambda config: replace(config, targets=replace(config.targets, **numbers))
-
-
-BY_TARGETS: dict[str, Change] = {
-    "seeded": _targets(seed=1),
-    "hopeless": _targets(steps=2, lr=1e-6, end_probability=0.2),
-    "overflowing": _targets(lr=float("inf")),
-    "content": _targets(stop_probability=0.0),
-}
-"""For editors whose config holds a `TargetConfig`."""
-
-
-def memit(bench: Bench) -> MemitConfig:
-    return MemitConfig(layers=(0, 1), weight=1e-2, targets=TARGETS, moments=bench.moments(0, 1))
-
-
-def rome(bench: Bench) -> RomeConfig:
-    return RomeConfig(layers=(1,), targets=TARGETS, moments=bench.moments(1))
-
-
-def _training(**numbers: Any) -> Change:
-    """Another way to train."""
-    return lambda config: replace(config, training=replace(config.training, **numbers))
-
-
-BY_TRAINING: dict[str, Change] = {
-    "seeded": _training(seed=1),
-    "hopeless": _training(steps=2, lr=1e-6),
-    "overflowing": _training(lr=float("inf")),
-    "content": _training(stop_probability=0.0),
-}
-"""For editors whose config holds a `TrainingConfig`."""
-
-SETTINGS: dict[str, Settings] = {
-    "lora": Settings(lambda bench: LoraSettings(rank=4, training=TRAINING), **BY_TRAINING),
-    "memit": Settings(memit, **BY_TARGETS, idle=lambda config: replace(config, weight=1e12)),
-    "rag": Settings(),
-    "rome": Settings(rome, **BY_TARGETS),
-    "sst": Settings(lambda bench: SstConfig(rank=4, training=TRAINING), **BY_TRAINING),
-    "svfit": Settings(lambda bench: SvfitConfig(training=TRAINING), **BY_TRAINING),
-}
-"""One line per editor."""
-
-_NO_MODEL = "keeps facts as sentences in the context and never touches a model: its answers are the reader's"
-_TRAINED = "writes what it trained: a change that moves nothing has not reached its object, and is failed for that"
-_NO_MATHS = "keeps sentences as they are: nothing is optimised that could go wrong"
-
-NOT_ASKED: dict[str, dict[str, str]] = {
-    "test_written_facts_are_answered_and_were_not_before": {"context": _NO_MODEL},
-    "test_without_takes_the_answer_away_and_leaves_the_others": {"context": _NO_MODEL},
-    "test_an_unknown_family_is_refused_by_name": {"context": _NO_MODEL},
-    "test_another_base_is_refused": {"context": _NO_MODEL},
-    "test_revert_without_apply_is_refused": {"context": _NO_MODEL},
-    "test_another_seed_gives_another_delta": {"context": _NO_MATHS},
-    "test_a_fact_out_of_reach_is_failed_and_not_in_the_delta": {"context": _NO_MATHS},
-    "test_values_that_are_not_finite_are_failed_and_never_applied": {"context": _NO_MATHS},
-    "test_a_damaged_model_is_said_and_not_edited": {"context": _NO_MODEL},
-    "test_what_the_model_says_already_has_no_effect": {"context": _NO_MODEL},
-    "test_a_solved_change_that_moves_nothing_has_no_effect": {
-        "context": _NO_MODEL,
-        "rome": "meets every fact's constraint exactly: there is no weight that could leave a solved change idle",
-        "lora": _TRAINED,
-        "sst": _TRAINED,
-        "svfit": _TRAINED,
-    },
-    "test_a_fact_whose_prompt_lacks_its_subject_is_failed_and_the_others_go_on": {
-        "context": "looks facts up by their sentences: a prompt without the subject is no error there"
-    },
-}
-"""Cells that are not run: law -> editor or scope -> why not."""
+    settings = sibling("settings")
 
 
 @dataclass(frozen=True)
@@ -173,7 +41,7 @@ class Case:
     """One editor on one family."""
 
     name: str
-    bench: Bench
+    bench: settings.Bench
 
     @property
     def loaded(self) -> LoadedModel:
@@ -193,19 +61,19 @@ class Case:
         return scope
 
     @property
-    def settings(self) -> Settings:
-        return SETTINGS[self.name]
+    def how(self) -> settings.Settings:
+        return settings.SETTINGS[self.name]
 
     @property
     def separable(self) -> bool:
-        return self.name not in INSEPARABLE
+        return self.name not in settings.INSEPARABLE
 
-    def config(self, change: Change | None = None) -> Any:
+    def config(self, change: settings.Change | None = None) -> Any:
         """The editor's settings for this model."""
-        plain = self.settings.plain(self.bench)
+        plain = self.how.plain(self.bench)
         return change(plain) if change else plain
 
-    def fit(self, requests: Sequence[EditRequest], change: Change | None = None) -> EditDelta:
+    def fit(self, requests: Sequence[EditRequest], change: settings.Change | None = None) -> EditDelta:
         """A fresh fit."""
         delta: EditDelta = self.editor.fit(self.model, self.loaded.tokenizer, requests, self.config(change))
         return delta
@@ -215,11 +83,9 @@ class Case:
         """The fit of the usual three facts, made once per editor and family."""
         return self.bench.keep((self.name, "delta"), lambda: self.fit(self.asks()))
 
-    @staticmethod
-    def ask(subject: str, value: str, relation: str = "capital", words: str = "capital") -> EditRequest:
-        prompt = f"The {words} of {subject}"
-        paraphrases = (f"So the {words} of {subject}",)
-        return EditRequest(Fact(subject, relation, value), "ADD", prompt, (value,), paraphrases=paraphrases)
+    def ask(self, *words: str) -> EditRequest:
+        """See `settings.ask`."""
+        return settings.ask(*words)
 
     def asks(self) -> list[EditRequest]:
         return [self.ask("New Zealand", "Rome"), self.ask("Chad", "Tokyo"), self.ask("Burkina Faso", "Paris")]
@@ -264,23 +130,23 @@ class Case:
 
 def reason_not_asked(law: str, name: str) -> str | None:
     """Why `law` is not asked of editor `name`; None where it is."""
-    reasons: Mapping[str, str] = NOT_ASKED.get(law, {})
+    reasons: Mapping[str, str] = settings.NOT_ASKED.get(law, {})
     return reasons.get(name) or reasons.get(get_editor(name).scope)
 
 
 @pytest.fixture(scope="session", name="benches")
-def _benches(tiny_family: Callable[[str], LoadedModel]) -> Callable[[str], Bench]:
-    made: dict[str, Bench] = {}
-    return lambda family: made.setdefault(family, Bench(tiny_family(family)))
+def _benches(tiny_family: Callable[[str], LoadedModel]) -> Callable[[str], settings.Bench]:
+    made: dict[str, settings.Bench] = {}
+    return lambda family: made.setdefault(family, settings.Bench(tiny_family(family)))
 
 
-@pytest.fixture(params=FAMILIES)
-def bench(request: pytest.FixtureRequest, benches: Callable[[str], Bench]) -> Bench:
+@pytest.fixture(params=settings.FAMILIES)
+def bench(request: pytest.FixtureRequest, benches: Callable[[str], settings.Bench]) -> settings.Bench:
     return benches(str(request.param))
 
 
 @pytest.fixture(params=sorted(EDITORS))
-def case(request: pytest.FixtureRequest, bench: Bench) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, bench: settings.Bench) -> Iterator[Case]:
     """An editor on a model; whatever a law does, the model comes out as it went in."""
     name = str(request.param)
     reason = reason_not_asked(request.function.__name__, name)

@@ -26,7 +26,7 @@ def test_a_fact_without_an_object_is_failed_and_the_others_go_on(case: Any) -> N
 
 
 def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(case: Any) -> None:
-    delta = case.fit(case.asks(), case.settings.hopeless)
+    delta = case.fit(case.asks(), case.how.hopeless)
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not the greedy answer" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
@@ -36,14 +36,14 @@ def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(case: Any) -> None:
 
 def test_what_the_model_says_already_has_no_effect(case: Any) -> None:
     with case.delta.applied(case.model):
-        again = case.fit(case.asks()[:1], case.settings.content)
+        again = case.fit(case.asks()[:1], case.how.content)
     assert [effect.state for effect in again.effects] == ["no_effect"]
     assert "already" in again.effects[0].explanation
     assert again.fact_ids == ()
 
 
 def test_a_solved_change_that_moves_nothing_has_no_effect(case: Any) -> None:
-    delta = case.fit(case.asks(), case.settings.idle)
+    delta = case.fit(case.asks(), case.how.idle)
     assert {effect.state for effect in delta.effects} == {"no_effect"}
     assert all("does not move the answer" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
@@ -51,7 +51,7 @@ def test_a_solved_change_that_moves_nothing_has_no_effect(case: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_values_that_are_not_finite_are_failed_and_never_applied(case: Any) -> None:
-    delta = case.fit(case.asks(), case.settings.overflowing)
+    delta = case.fit(case.asks(), case.how.overflowing)
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not finite" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()

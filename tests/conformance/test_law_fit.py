@@ -39,7 +39,7 @@ def test_equal_fits_give_equal_bits(case: Any) -> None:
 
 
 def test_another_seed_gives_another_delta(case: Any) -> None:
-    assert case.fit(case.asks(), case.settings.seeded).digest != case.delta.digest
+    assert case.fit(case.asks(), case.how.seeded).digest != case.delta.digest
 
 
 def test_the_empty_fit_holds_nothing(case: Any, tmp_path: Path) -> None:
