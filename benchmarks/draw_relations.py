@@ -15,7 +15,7 @@ LRE = {"food_from_country": None, "landmark_in_country": "P17", "person_native_l
 """Relations of LRE that the atlas does not have and that small models know something of, each with the ParaRel relation
 whose patterns are further phrasings."""
 
-MOST_FACTS = 200
+MOST_FACTS = 150
 """Facts of an LRE relation that are looked at: every k-th of its file."""
 
 NOUN = {

@@ -48,16 +48,20 @@ def use_texts(texts: Path) -> int:
 
 
 def covariances(model: Any, tokenizer: Any, hparams: Any) -> float:
-    """Have EasyEdit measure the covariances of the edit layers (it keeps them); CPU seconds."""
+    """Have EasyEdit measure the covariances of the edit layers; CPU seconds that they took when they were measured."""
     from easyeditor.models.memit.memit_main import get_cov
 
-    started = time.process_time()
+    total = 0.0
     for layer in hparams.layers:
-        name = hparams.rewrite_module_tmp.format(layer)
-        get_cov(
-            model, tokenizer, name, hparams.mom2_dataset, hparams.mom2_n_samples, hparams.mom2_dtype, hparams=hparams
-        )
-    return time.process_time() - started
+        name, noted = hparams.rewrite_module_tmp.format(layer), Path(hparams.stats_dir) / f"{layer}.seconds"
+        started = time.process_time()
+        options = {"mom2_dtype": hparams.mom2_dtype, "hparams": hparams}
+        get_cov(model, tokenizer, name, hparams.mom2_dataset, hparams.mom2_n_samples, **options)
+        if not noted.is_file():
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            noted.write_text(str(time.process_time() - started), encoding="utf-8")
+        total += float(noted.read_text(encoding="utf-8"))
+    return total
 
 
 def edit(model: Any, tokenizer: Any, requests: list[dict[str, Any]], method: str, hparams: Any, apply: Any) -> float:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,11 @@ def test_test_phrasings_are_not_among_the_templates() -> None:
 
 
 def test_the_model_answers_what_no_written_fact_does(
-    delta: ContextDelta, tiny_llama: LoadedModel, home: Home, monkeypatch: pytest.MonkeyPatch
+    delta: ContextDelta, tiny_llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipelines.indexing, "encoder_of", lambda _: Letters())
     other = BenchRow("France", "capital", "The capital of France is the city of", "Lyon")
     probes = probes_of([*ROWS, other])
-    said = system(tiny_llama, home)(probes, [delta])
+    said = system(tiny_llama, Home.at(tmp_path))(probes, [delta])
     assert said[:2] == ["Gitega", "Graz"]
     assert said[2:] == answers(tiny_llama.model, tiny_llama.tokenizer, probes[2:])

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from editors.load import LoadedModel
 from guards.stats import wilson
 from pipelines.bench_formats import read_rows
+from pipelines.settings import Settings
+from pipelines.write import Written
+from registry.home import Home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,8 +26,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The modules of benchmarks/ by name."""
     monkeypatch.syspath_prepend(str(REPOSITORY))
-    names = ("curves", "draw", "draw_relations", "editors", "report")
-    return SimpleNamespace(**{name: import_module(f"benchmarks.{name}") for name in names})
+    names = ("curves", "draw", "draw_relations", "easyedit.inside", "easyedit.run", "editors", "report", "router")
+    return SimpleNamespace(**{name.replace(".", "_"): import_module(f"benchmarks.{name}") for name in names})
 
 
 PHRASINGS = ("The hue of {} is", "In colour, {} is", "{} has the colour")
@@ -270,3 +275,121 @@ def test_curves_put_larger_shares_higher(scripts: SimpleNamespace) -> None:
     low, high = heights({1: 0.2, 10: 0.9})
     assert high < low
     assert heights({5: 0.5})[0] == pytest.approx((low + high) / 2 + (0.55 - 0.5) * (low - high) / 0.7)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the requirements of EasyEdit, as far as they matter."""
+    folder = tmp_path / "EasyEdit"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text("torch==2.9.1\ndatasets==4.8.5\nopenai==2.8.1\nPyYAML==6.0\n")
+    return folder
+
+
+@pytest.mark.parametrize("fails", ["install", "import", "nothing"])
+def test_easyedit_is_skipped_where_its_environment_cannot_be_made(
+    fails: str, scripts: SimpleNamespace, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        commands.append(command)
+        broken = fails == ("install" if "pip" in command else "import")
+        return SimpleNamespace(returncode=int(broken), stderr="looking\nno network\n")
+
+    monkeypatch.setattr(scripts.easyedit_run.subprocess, "run", run)
+    monkeypatch.setattr(scripts.easyedit_run.venv, "create", lambda folder, with_pip: folder.mkdir())
+    reason = scripts.easyedit_run.environment(tmp_path / "env", checkout)
+    assert commands[0][5:] == ["torch==2.13.0", "datasets==4.8.5", "PyYAML==6.0"]
+    assert ("no network" in reason) is (fails != "nothing")
+    assert (reason == "") is (fails == "nothing")
+
+
+def test_a_skipped_comparison_says_so_and_writes_nothing(
+    scripts: SimpleNamespace,
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(scripts.easyedit_run, "environment", lambda *_: "no network")
+    named = {"easyedit": checkout, "model": "m", "data": "d", "results": tmp_path / "results.json"}
+    scripts.easyedit_run.main([text for name, value in named.items() for text in (f"--{name}", str(value))])
+    assert capsys.readouterr().out == "EasyEdit is skipped: no network\n"
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_easyedit_is_given_the_same_edits(scripts: SimpleNamespace, tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    rows = [{"subject": "Chad", "prompt": "The capital of Chad is", "target_new": "Lima", "paraphrases": ["x Chad y"]}]
+    data, texts = tmp_path / "edits.jsonl", tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts.write_text(json.dumps({"text": "The capital of Italy is Rome. " * 200}) + "\n")
+    given = SimpleNamespace(
+        work=tmp_path / "work", texts=texts, model="folder", data=data, seed=0, settings=["memit-tuned"]
+    )
+    path = scripts.easyedit_run.job(given, read_rows(data, "edits", 9, 0).rows, tiny_llama.tokenizer)
+    job = json.loads(path.read_text())
+    (request,) = job["requests"]
+    assert request == {"case_id": 0, "prompt": "The capital of {} is", "subject": "Chad", "target_new": "Lima"}
+    assert "x Chad y" not in path.read_text(), "test phrasings must not reach it"
+    (setting,) = job["settings"]
+    assert setting["hparams"]["layers"] == [6, 7, 8]
+    (text,) = [json.loads(line)["text"] for line in Path(job["texts"]).read_text().splitlines()]
+    assert 0 < len(tiny_llama.tokenizer(text)["input_ids"]) <= 300
+
+
+def test_edits_are_written_by_easyedit_as_their_method_does(scripts: SimpleNamespace) -> None:
+    calls: list[list[int]] = []
+
+    def apply(_model: Any, _tokenizer: Any, group: list[dict[str, int]], _hparams: Any) -> None:
+        calls.append([request["case_id"] for request in group])
+
+    requests = [{"case_id": number} for number in range(3)]
+    assert scripts.easyedit_inside.edit(None, None, requests, "MEMIT", None, apply) >= 0
+    scripts.easyedit_inside.edit(None, None, requests, "ROME", None, apply)
+    assert calls == [[0, 1, 2], [0], [1], [2]]
+
+
+def test_mixed_updates_are_those_of_the_feed_that_should_come_in(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    drawn = {"subject": "Thing", "relation": "hue", "prompt": "The hue of Thing is", "target_new": "red"}
+    (tmp_path / "edits.jsonl").write_text(json.dumps(drawn))
+    rows = scripts.router.updates([tmp_path / "edits.jsonl"], 300, 0)
+    keys = [(row.subject, row.relation) for row in rows]
+    assert len(set(keys)) == len(keys)
+    assert ("Germany", "head_of_government") in keys
+    assert ("Egypt", "head_of_state") not in keys, "its row is a falsehood"
+    assert keys[-1] == ("Thing", "hue")
+    assert len(scripts.router.updates([], 50, 0)) == 50
+
+
+def test_the_router_sends_every_update_somewhere_and_weak_writes_to_the_index(
+    scripts: SimpleNamespace, tiny_llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = scripts.router.Place(tiny_llama, Settings.load(), Home.at(tmp_path / "home"), 0)
+    rows = [row for row in scripts.router.updates([], 300, 0) if row.relation in ("capital", "reigning_champion")]
+    requests = [scripts.router.request_of(row, place.settings) for row in rows]
+    routes = scripts.router.routed(place, requests)
+    where = {(item.fact.relation, way.editor) for item, way in zip(requests, routes, strict=True)}
+    assert where == {("capital", "memit"), ("reigning_champion", "rag")}
+    held = tuple(item.fact.id for item, way in zip(requests, routes, strict=True) if way.editor == "memit")
+
+    class Idle:
+        """A delta that does nothing, so that no fact is answered."""
+
+        def __init__(self, ids: tuple[str, ...]) -> None:
+            self.fact_ids = ids
+
+        def applied(self, model: Any) -> Any:
+            return nullcontext(model)
+
+        def without(self, gone: Any) -> "Idle":
+            return Idle(tuple(one for one in self.fact_ids if one not in gone))
+
+    idle: Any = Idle(held)
+    memory = {item.fact.id: way.editor for item, way in zip(requests, routes, strict=True)}
+    monkeypatch.setattr(scripts.router, "write", lambda *_: Written(idle, {}, memory, {}))
+    monkeypatch.setattr(scripts.router, "with_moments", lambda config, *_: (config, {}))
+    made = scripts.router.written(place, requests, routes)
+    assert made.delta is None
+    assert set(made.memory.values()) == {"rag"}
+    assert set(made.moved) == set(held)
