@@ -19,7 +19,6 @@ from editors.subject import Row, group_requests
 from editors.training import (
     Data,
     Matrix,
-    Outcome,
     Trainee,
     TrainingConfig,
     answer_scores,
@@ -175,36 +174,66 @@ def fit_trained(
         effects = {fact_id: _known(fact_id, seen) for fact_id, seen in before.items() if converged(seen.least, config)}
     held = [fact_id for fact_id in rows if fact_id not in effects]
     while held or len(packed):
-        copy = twin(model, train=True)
-        method = start(copy, matrices)
-        data = Data(tuple(row for fact_id in held for row in rows[fact_id]), packed)
-        outcome = train(copy, method, data, config)
-        if not outcome.finite:
-            if not held:
-                raise EditError(f"the loss of the text is not finite after {outcome.steps} steps; take a smaller lr")
-            words = f"a value that is not finite after {outcome.steps} steps; take a smaller lr"
-            effects |= {fact_id: FactEffect(fact_id, "failed", words, outcome.steps) for fact_id in held}
+        attempt = _attempt(kind, start, model, matrices, {f: rows[f] for f in held}, packed, config)
+        if attempt is None and not held:
+            raise EditError("the loss of the text, or a new weight, is not finite; take a smaller lr")
+        if attempt is None:
+            words = "training gave a value that is not finite; take a smaller lr"
+            effects |= {fact_id: FactEffect(fact_id, "failed", words) for fact_id in held}
             held = []
             continue
-        draft = _draft(kind, model, matrices, held, method.result())
-        new, shift = _moved(draft, model)
+        delta, new = attempt
+        steps, shift = delta.notes["steps"], delta.notes["shift"]
         after = _look(new, layout, {fact_id: rows[fact_id] for fact_id in held}, config)
-        effects |= {f: _effect(f, before[f], after[f], outcome.steps, shift) for f in held}
+        effects |= {f: _effect(f, before[f], after[f], steps, shift) for f in held}
         written = [fact_id for fact_id in held if effects[fact_id].state == "written"]
         if written == held and shift > 0:
-            notes = {
-                **draft.notes,
-                "training": asdict(config),
-                "shift": shift,
-                "text_tokens": packed.numel(),
-                "text_losses": _ends(outcome),
-            }
-            return replace(draft, effects=in_order(requests, effects, refused), notes=notes)
+            return replace(delta, effects=in_order(requests, effects, refused))
         if written == held:
             break
         held = written
     nothing = kind((), (), parameters_digest(None, ()), {}, {}, ())
     return nothing.emptied(in_order(requests, effects, refused))
+
+
+def _attempt(
+    kind: type[D],
+    start: Start,
+    model: Any,
+    matrices: Sequence[Matrix],
+    rows: Mapping[str, Sequence[Row]],
+    packed: Tensor,
+    config: TrainingConfig,
+) -> tuple[D, Any] | None:
+    """Train on some facts and on text: the delta, and a twin with its weights; None when a value is not finite."""
+    copy = twin(model, train=True)
+    method = start(copy, matrices)
+    outcome = train(copy, method, Data(tuple(row for found in rows.values() for row in found), packed), config)
+    if not outcome.finite:
+        return None
+    names = tuple(matrix.parameter for matrix in matrices)
+    result = method.result()
+    try:
+        delta = kind(
+            fact_ids=tuple(rows),
+            parameters=names,
+            base_digest=parameters_digest(model, names),
+            record={"transposed": [matrix.transposed for matrix in matrices], **result.record},
+            tensors={name: tensor.detach().cpu().contiguous() for name, tensor in result.tensors.items()},
+            effects=(),
+        )
+        new, shift = _moved(delta, model)
+    except EditError:  # a new weight beyond the range of the model's precision
+        return None
+    notes = {
+        **result.notes,
+        "training": asdict(config),
+        "steps": outcome.steps,
+        "shift": shift,
+        "text_tokens": packed.numel(),
+        "text_losses": [*outcome.text_losses[:1], *outcome.text_losses[-1:]],
+    }
+    return replace(delta, notes=notes), new
 
 
 def _rows(
@@ -235,25 +264,6 @@ def _look(model: Any, layout: Layout, rows: Mapping[str, Sequence[Row]], config:
         if row.plain:
             said[row.fact_id] = value > 0
     return {fact_id: _Seen(nll[fact_id], least[fact_id], said[fact_id]) for fact_id in rows}
-
-
-def _ends(outcome: Outcome) -> list[float]:
-    """Loss of the text in the first and in the last step; empty without text."""
-    return [*outcome.text_losses[:1], *outcome.text_losses[-1:]]
-
-
-def _draft(kind: type[D], model: Any, matrices: Sequence[Matrix], held: Sequence[str], result: Result) -> D:
-    """The delta as trained, before it is known what it does."""
-    names = tuple(matrix.parameter for matrix in matrices)
-    return kind(
-        fact_ids=tuple(held),
-        parameters=names,
-        base_digest=parameters_digest(model, names),
-        record={"transposed": [matrix.transposed for matrix in matrices], **result.record},
-        tensors={name: tensor.detach().cpu().contiguous() for name, tensor in result.tensors.items()},
-        effects=(),
-        notes=result.notes,
-    )
 
 
 def _moved(delta: TrainedDelta, model: Any) -> tuple[Any, float]:

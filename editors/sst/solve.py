@@ -73,6 +73,6 @@ def composed(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
 
 
 def decomposed(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U (d_out, k), S (k,) and V (d_in, k) of a matrix, found in float64, float32."""
-    left, values, right = torch.linalg.svd(weight.to(torch.float64), full_matrices=False)
-    return left.float().contiguous(), values.float().contiguous(), right.t().float().contiguous()
+    """U (d_out, k), S (k,) and V (d_in, k) of a matrix, float32; what rounding loses is for the caller to put back."""
+    left, values, right = torch.linalg.svd(weight.to(torch.float32), full_matrices=False)
+    return left.contiguous(), values.contiguous(), right.t().contiguous()
