@@ -11,7 +11,7 @@ from pipelines.tables import read_facts
 from registry.catalogue import SUBJECT, Catalogue
 from registry.text import normalise
 
-LRE = {"food_from_country": None, "landmark_in_country": "P17", "person_native_language": "P103"}
+LRE = {"food_from_country": None, "person_native_language": "P103"}
 """Relations of LRE that the atlas does not have and that small models know something of, each with the ParaRel relation
 whose patterns are further phrasings."""
 
@@ -20,7 +20,6 @@ MOST_FACTS = 150
 
 NOUN = {
     "located_in": "the country in which the city of {} lies",
-    "lre_landmark_in_country": "the country in which {} lies",
     "lre_food_from_country": "the country that {} comes from",
 }
 """What stands for the object of a relation whose objects are countries, in a question of two hops."""
