@@ -6,8 +6,10 @@ subject in kind; a prompt that becomes false or odd with another name serves as 
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from editors.subject import subject_span
+from editors.subject import last_token, subject_span
 from registry.records import EditRequest
 from registry.text import normalise
 
@@ -38,3 +40,57 @@ def with_others(request: EditRequest, names: Sequence[str]) -> list[str]:
     """
     start, end = subject_span(request.prompt, request.fact.subject)
     return [f"{request.prompt[:start]}{name}{request.prompt[end:]}" for name in names]
+
+
+CARRIERS = (
+    "The name of {}",
+    "Tell me about {}",
+    "In {}",
+    "This is about {}",
+    "The story of {}",
+    "Everyone knows {}",
+    "What is known about {}",
+    "I have read about {}",
+)
+"""Beginnings of a text that name something and say nothing about it."""
+
+RELATIONS = (
+    "{} is a",
+    "{} is known for",
+    "The history of {} is",
+    "{} was born in",
+    "The capital of {} is",
+    "The language spoken in {} is",
+    "The leader of {} is",
+    "{} is located in",
+    "The author of {} is",
+    "The population of {} is",
+    "The currency used in {} is",
+    "{} was founded in",
+    "{} works as a",
+    "The largest city of {} is",
+    "{} belongs to the continent of",
+    "The symbol for {} is",
+)
+"""Common things that are said of something."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A tokenised text about something.
+
+    Attributes:
+        tokens: token ids.
+        place: index of the name's last token.
+    """
+
+    tokens: tuple[int, ...]
+    place: int
+
+
+def placed(tokenizer: Any, template: str, name: str) -> Placed:
+    """`template` about `name`, where it says {}."""
+    text = template.replace("{}", name)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    end = template.index("{}") + len(name)
+    return Placed(tuple(encoded["input_ids"]), last_token([tuple(span) for span in encoded["offset_mapping"]], end))

@@ -2,9 +2,9 @@
 
 A `Station` sits on one down-projection and holds every memory that is on, in the order in which they were switched on.
 At the prompt it asks each memory for a score per sequence, in units of the memory's own threshold. The best score
-serves the sequence if it is above 1 (of equal ones the latest memory), else the main memory does, whose rows come out
-bit for bit as without a station. The choice is held while the sequence decodes (`editors.sequences`). A later piece of
-a prompt (more than one token on a filled cache) can raise the score and so change the choice, never lower it.
+serves the sequence if it is above 1 (of those near it the latest memory), else the main memory does, whose rows come
+out bit for bit as without a station. The choice is held while the sequence decodes (`editors.sequences`). A later
+piece of a prompt (more than one token on a filled cache) can raise the score and so change the choice, never lower it.
 
 Stations are found on the module itself; nothing is kept elsewhere.
 """
@@ -23,6 +23,9 @@ from editors.sequences import Watch
 
 MAIN = -1
 """Route of a sequence that the main memory serves."""
+
+TIE = 0.1
+"""Scores that lie within this share of the best count as equal: of two memories of one fact the latest serves."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Keys:
         """Index of each sequence's last token that is no padding, (B,)."""
         places = torch.arange(self.real.shape[1], device=self.real.device)
         return torch.where(self.real, places, 0).max(dim=1).values
+
+    @property
+    def last_values(self) -> Tensor:
+        """The keys there, (B, d_in), float32."""
+        rows = torch.arange(len(self.values), device=self.values.device)
+        return self.values[rows, self.last].to(torch.float32)
 
     def rows(self, index: Tensor) -> "Keys":
         """Some of the sequences."""
@@ -135,8 +144,10 @@ class Station:
             for kind, positions in kinds.items():
                 found = kind.scores([self._memories[serials[i]] for i in positions], keys)
                 scores[:, positions] = torch.nan_to_num(found, nan=0.0)
-        best, latest = scores.flip(1).max(dim=1)
-        route = torch.tensor(serials, device=best.device)[len(serials) - 1 - latest]
+        best = scores.max(dim=1).values
+        near = scores >= (best * (1 - TIE)).clamp(min=1)[:, None]
+        latest = torch.where(near, torch.arange(len(serials), device=best.device), 0).max(dim=1).values
+        route = torch.tensor(serials, device=best.device)[latest]
         route = torch.where(best > 1, route, MAIN)
         if self._name in state:
             earlier = state[f"{self._name}.score"]

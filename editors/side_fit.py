@@ -12,10 +12,11 @@ from editors.fitting import edit_layers, split_reached, written_effects
 from editors.layouts import Layout
 from editors.side import SideMemory, Station
 from editors.spoken import plain_nll, said_already
-from editors.subject import Group
+from editors.subject import Group, Row
 from editors.targets import Target, TargetConfig, fit_targets
 from editors.trace import inputs_of
 from registry.errors import EditError
+from registry.records import EditRequest
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,31 @@ class Values:
     groups: list[Group]
     targets: list[Target]
     effects: dict[str, FactEffect]
+
+
+def fact_groups(
+    requests: Sequence[EditRequest], rows_of: Callable[[EditRequest], Sequence[Row]]
+) -> tuple[dict[str, EditRequest], list[Group], dict[str, str]]:
+    """The requests by fact, a group for each, and the reasons for those that cannot be written.
+
+    Args:
+        requests: what to write; a fact that comes twice is taken once.
+        rows_of: makes a request's contexts, or says by an EditError why there can be none.
+    """
+    wanted: dict[str, EditRequest] = {}
+    groups: list[Group] = []
+    refused: dict[str, str] = {}
+    for request in requests:
+        if request.fact.id in wanted or request.fact.id in refused:
+            continue
+        try:
+            rows = tuple(rows_of(request))
+        except EditError as error:
+            refused[request.fact.id] = str(error)
+            continue
+        wanted[request.fact.id] = request
+        groups.append(Group(request.fact.subject, (request.fact.id,), rows))
+    return wanted, groups, refused
 
 
 def one_layer(wanted: tuple[int, ...], depth: int, share: float, name: str) -> int:

@@ -78,20 +78,14 @@ class Entry(SideMemory):
     def scores(cls, memories: Sequence[Self], keys: Keys) -> Tensor:
         """Radius over distance at the last token of the prompt."""
         stacked = [torch.stack(parts) for parts in zip(*((m.key, m.radius) for m in memories), strict=True)]
-        return claims(_last(keys), stacked[0], stacked[1])
+        return claims(keys.last_values, stacked[0], stacked[1])
 
     def change(self, keys: Keys, output: Tensor) -> Tensor:
         """From the output to the value at the last token of a prompt inside the ball; nothing while decoding."""
         moved = torch.zeros_like(output, dtype=self.value.dtype)
         if keys.prefill:
-            inside = claims(_last(keys), self.key[None], self.radius[None])[:, 0] > 1
+            inside = claims(keys.last_values, self.key[None], self.radius[None])[:, 0] > 1
             rows = torch.arange(len(output), device=output.device)
             step = self.value - output[rows, keys.last].to(self.value.dtype)
             moved[rows, keys.last] = torch.where(inside[:, None], step, torch.zeros_like(step))
         return moved
-
-
-def _last(keys: Keys) -> Tensor:
-    """The last real token's keys, (B, d_in), float32."""
-    rows = torch.arange(len(keys.values), device=keys.values.device)
-    return keys.values[rows, keys.last].to(torch.float32)

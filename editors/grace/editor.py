@@ -20,10 +20,9 @@ from editors.grace.solve import radius
 from editors.layouts import Layout, layout_of
 from editors.others import other_names, with_others
 from editors.sequences import unrouted
-from editors.side_fit import Values, find_values, keys_of, one_layer, outcome
-from editors.subject import Group, answer_row
+from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
+from editors.subject import Row, answer_row
 from editors.trace import evaluating
-from registry.errors import EditError
 from registry.records import EditRequest, Scope
 
 DEPTH = 1 / 2
@@ -45,7 +44,7 @@ class GraceEditor:
         config = config or GraceConfig()
         layout = layout_of(model)
         layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "GRACE")
-        wanted, groups, refused = _groups(tokenizer, requests)
+        wanted, groups, refused = fact_groups(requests, lambda request: [_row(tokenizer, request)])
         with evaluating(model):
             values = find_values(model, layout, groups, layer, config.targets, lambda: unrouted(model))
             chosen = [wanted[group.fact_ids[0]] for group in values.groups]
@@ -64,27 +63,10 @@ class GraceEditor:
         return replace(delta.without(failed), effects=in_order(requests, effects, refused))
 
 
-def _groups(
-    tokenizer: Any, requests: Sequence[EditRequest]
-) -> tuple[dict[str, EditRequest], list[Group], dict[str, str]]:
-    """The requests by fact, a group of one context for each, and the reasons for those that cannot be written.
-
-    The "subject" of such a context is the prompt's last token: that is where the value is put.
-    """
-    wanted: dict[str, EditRequest] = {}
-    groups: list[Group] = []
-    refused: dict[str, str] = {}
-    for request in requests:
-        if request.fact.id in wanted or request.fact.id in refused:
-            continue
-        try:
-            row = answer_row(tokenizer, request, request.prompt, plain=True)
-        except EditError as error:
-            refused[request.fact.id] = str(error)
-            continue
-        wanted[request.fact.id] = request
-        groups.append(Group(request.fact.subject, (request.fact.id,), (replace(row, subject=row.scored[0]),)))
-    return wanted, groups, refused
+def _row(tokenizer: Any, request: EditRequest) -> Row:
+    """The request's own context; its "subject" is the prompt's last token: that is where the value is put."""
+    row = answer_row(tokenizer, request, request.prompt, plain=True)
+    return replace(row, subject=row.scored[0])
 
 
 def _entries(

@@ -1,0 +1,1 @@
+"""WISE: side memories of one MLP, of which at most one serves a sequence."""
