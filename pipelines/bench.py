@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from editors.gather import read_texts
 from editors.load import LoadedModel
 from pipelines.bench_formats import BenchData, read_rows
 from pipelines.bench_moments import RUNNING_TEXT, config_of, with_moments
@@ -76,12 +77,9 @@ def bench_edits(
         InputError: an argument or the data cannot be used (also ModelError, UnknownNameError); nothing is written.
         EditError: the editor cannot write the batch at all.
     """
-    from editors import get_editor
-    from editors.gather import read_texts
     from pipelines.models import load
 
-    writer = get_editor(editor)
-    _check(mode, group, out)
+    writer = _checked(editor, mode, group, out)
     drawn = read_rows(data, format, n, seed, together=mode != "single")
     home, watch = home or Home.default(), Run()
     with watch.timed("load"):
@@ -92,36 +90,34 @@ def bench_edits(
     with watch.timed("before"):
         before = _Before(answers_before(loaded, probes, home), perplexity(loaded, running))
     bench = Bench(writer, loaded, numbers, mode, group, running, _system(writer, loaded, home))
-    run = write_and_score(bench, drawn.rows, probes)
-    run.seconds |= watch.seconds
-    about = {"editor": editor, "model": str(model), "data": str(data), "format": format, "mode": mode, "seed": seed}
+    run = write_and_score(bench, drawn.rows, probes, watch)
     result = {
-        **about,
-        "group": len(bench.groups(drawn.rows)[0]),
-        "n": len(drawn.rows),
-        "n_asked": n,
+        **{"editor": editor, "model": str(model), "data": str(data), "format": format, "mode": mode, "seed": seed},
+        **{"group": len(bench.groups(drawn.rows)[0]), "n": len(drawn.rows), "n_asked": n},
         **_figures(run, probes, before, len(drawn.rows)),
-        "moments": moments,
         "digests": {"model": loaded.digest, "data": _data_digest(data), "deltas": run.deltas},
-        "config": _plain_config(numbers),
-        **_circumstances(loaded, drawn),
+        **{"moments": moments, "config": _plain_config(numbers), **_circumstances(loaded, drawn)},
     }
     _keep({**result, "edits": _listed(drawn.rows, probes, before.texts, run.texts)}, out)
     return result
 
 
-def _check(mode: str, group: int, out: Path) -> None:
-    """Refuse what cannot be run, before any work.
+def _checked(editor: str, mode: str, group: int, out: Path) -> Any:
+    """The editor; what cannot be run is refused before any work.
 
     Raises:
         InputError: names the argument.
     """
+    from editors import get_editor
+
+    writer = get_editor(editor)
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     if group < 1 or (group > 1 and mode != "sequential"):
         raise InputError("groups of one edit or more, in the mode sequential", f"{group} in {mode}", "leave it out")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("a file to write in a folder that exists", str(out), "name another")
+    return writer
 
 
 def _system(writer: Any, loaded: LoadedModel, home: Home) -> Any:

@@ -96,15 +96,20 @@ class Bench:
             return said, [] if self.say else forced(model, tokenizer, probes)
 
 
-def write_and_score(bench: Bench, rows: Sequence[BenchRow], probes: Sequence[Probe]) -> Run:
+def write_and_score(bench: Bench, rows: Sequence[BenchRow], probes: Sequence[Probe], watch: Run) -> Run:
     """Fit by mode, and ask the final model; the model comes out as it went in.
+
+    Args:
+        bench: what the run works with.
+        rows: the edits.
+        probes: what is asked.
+        watch: the run as it began, with the time of its first steps; it gathers the rest.
 
     Raises:
         EditError: the editor cannot write the batch at all.
     """
-    run = Run()
-    _each_alone(run, bench, rows, probes) if bench.mode == "single" else _together(run, bench, rows, probes)
-    return run
+    _each_alone(watch, bench, rows, probes) if bench.mode == "single" else _together(watch, bench, rows, probes)
+    return watch
 
 
 def _together(run: Run, bench: Bench, rows: Sequence[BenchRow], probes: Sequence[Probe]) -> None:
