@@ -29,7 +29,8 @@ from editors.sst.config import SstConfig
 from editors.sst.editor import SstEditor
 from editors.svfit.config import SvfitConfig
 from editors.svfit.editor import SvfitEditor
-from editors.trained import Method, Result, TrainedDelta, Work, fit_trained
+from editors.trained import Method, Result, TrainedConfig, fit_trained
+from editors.trained_delta import TrainedDelta
 from editors.training import Matrix, TrainingConfig, plain_loss
 
 RATES = {
@@ -92,7 +93,7 @@ def fit(method: str, model: Any, tokenizer: Any, texts: tuple[str, ...], config:
             return Full(copy, matrices)
 
         with torch.no_grad():
-            return fit_trained(FullDelta, start, model, tokenizer, [], Work(config, (), texts))
+            return fit_trained(FullDelta, start, model, tokenizer, [], TrainedConfig(training=config, texts=texts))
     if method == "lora":
         return LoraEditor().fit(model, tokenizer, [], LoraSettings(rank=rank, training=config, texts=texts))
     if method == "svfit":

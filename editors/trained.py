@@ -1,21 +1,21 @@
 """A fit by training, from requests and texts to a frozen delta of new weights."""
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from editors.base import FactEffect
+from editors.config import read_config
 from editors.delta import parameters_digest
-from editors.factors import LayerDelta
 from editors.fitting import MOVED, in_order, object_nll
 from editors.layouts import Layout, layout_of
-from editors.stored import PatchDelta
 from editors.subject import Row, group_requests
+from editors.trained_delta import TrainedDelta
 from editors.training import (
     Data,
     Matrix,
@@ -33,63 +33,6 @@ from registry.errors import EditError
 from registry.records import EditRequest
 
 ROWS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedDelta(PatchDelta):
-    """New weights of some matrices, found by training them together; its facts cannot be told apart.
-
-    For the i-th parameter, `tensors` holds either "i.weight", the new weight as stored, or "i.left" (d_out, r) and
-    "i.right" (r, d_in), whose product is added to it, and perhaps "i.rows" (d_out,), by which its rows are multiplied
-    after that. `record["transposed"]` says which parameters are stored as (d_in, d_out).
-    """
-
-    @property
-    @abstractmethod
-    def editor(self) -> str:
-        """Name of the editor that made it."""
-
-    def new_weights(self, model: Any) -> Mapping[str, Tensor]:
-        """The edited values; products are added in fixed order, so that every machine gets the same bits."""
-        new: dict[str, Tensor] = {}
-        for index, name in enumerate(self.parameters):
-            weight = model.get_parameter(name).detach()
-            if f"{index}.weight" in self.tensors:
-                new[name] = self.tensors[f"{index}.weight"].to(weight.device)
-                continue
-            left, right = self.tensors[f"{index}.left"], self.tensors[f"{index}.right"]
-            transposed, none = bool(self.record["transposed"][index]), torch.zeros(0)
-            added = LayerDelta(name, transposed, left, right, none, none).added_to(weight)
-            rows = self.tensors.get(f"{index}.rows")
-            if rows is not None:
-                wide = rows.to(weight.device, torch.float64)
-                added = (added.to(torch.float64) * (wide if transposed else wide[:, None])).to(weight.dtype)
-            new[name] = added
-        return new
-
-    def without(self, fact_ids: Collection[str]) -> Self:
-        """This delta, or one that holds nothing as soon as one of its facts is taken out: refit for the others."""
-        if not set(fact_ids) & set(self.fact_ids):
-            return self
-        words = {
-            fact_id: "taken out of the delta"
-            if fact_id in fact_ids
-            else "went with a fact that it was trained together with; refit to have it back"
-            for fact_id in self.fact_ids
-        }
-        return self.emptied(
-            tuple(
-                FactEffect(effect.fact_id, "no_effect", words[effect.fact_id]) if effect.fact_id in words else effect
-                for effect in self.effects
-            )
-        )
-
-    def emptied(self, effects: tuple[FactEffect, ...]) -> Self:
-        """The same kind of delta, holding nothing."""
-        nothing = parameters_digest(None, ())
-        return replace(
-            self, fact_ids=(), parameters=(), base_digest=nothing, record={}, tensors={}, effects=effects, notes={}
-        )
 
 
 class Method(Trainee, Protocol):
@@ -122,18 +65,23 @@ Start = Callable[[Any, Sequence[Matrix]], Method]
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a fit is about.
+class TrainedConfig:
+    """What the configs of all such editors have.
 
     Attributes:
-        training: how to train.
         layers: blocks whose matrices are trained; none means all.
-        texts: ordinary text to train on.
+        training: how they are trained.
+        texts: ordinary running text to train on, beside the facts or alone.
     """
 
-    training: TrainingConfig
     layers: tuple[int, ...] = ()
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     texts: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the numbers from YAML; unknown keys are refused."""
+        return read_config(cls, path)
 
 
 @dataclass(frozen=True)
@@ -146,7 +94,7 @@ class _Seen:
 
 
 def fit_trained(
-    kind: type[D], start: Start, model: Any, tokenizer: Any, requests: Sequence[EditRequest], work: Work
+    kind: type[D], start: Start, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: TrainedConfig
 ) -> D:
     """Train on the requests' sentences and on text until every fact that the delta holds is written.
 
@@ -158,23 +106,25 @@ def fit_trained(
         model: comes out as it went in; only twins are trained.
         tokenizer: its fast tokenizer.
         requests: facts to write.
-        work: the rest of what to do.
+        config: the rest of what to do.
 
     Raises:
         EditError: the model's weights, or the loss of the text, are not finite.
     """
-    layout, config = layout_of(model), work.training
-    matrices = projections(model, layout, work.layers)
-    rows, refused = _rows(tokenizer, requests, config)
-    packed = windows(tokenizer, work.texts, config.length)
+    layout, training = layout_of(model), config.training
+    matrices = projections(model, layout, config.layers)
+    rows, refused = _rows(tokenizer, requests, training)
+    packed = windows(tokenizer, config.texts, training.length)
     effects: dict[str, FactEffect] = {}
     if rows or len(packed):
         check_finite(model, matrices)
-        before = _look(twin(model), layout, rows, config)
-        effects = {fact_id: _known(fact_id, seen) for fact_id, seen in before.items() if converged(seen.least, config)}
+        before = _look(twin(model), layout, rows, training)
+        effects = {
+            fact_id: _known(fact_id, seen) for fact_id, seen in before.items() if converged(seen.least, training)
+        }
     held = [fact_id for fact_id in rows if fact_id not in effects]
     while held or len(packed):
-        attempt = _attempt(kind, start, model, matrices, {f: rows[f] for f in held}, packed, config)
+        attempt = _attempt(kind, start, model, matrices, {f: rows[f] for f in held}, packed, training)
         if attempt is None and not held:
             raise EditError("the loss of the text, or a new weight, is not finite; take a smaller lr")
         if attempt is None:
@@ -184,7 +134,7 @@ def fit_trained(
             continue
         delta, new = attempt
         steps, shift = delta.notes["steps"], delta.notes["shift"]
-        after = _look(new, layout, {fact_id: rows[fact_id] for fact_id in held}, config)
+        after = _look(new, layout, {fact_id: rows[fact_id] for fact_id in held}, training)
         effects |= {f: _effect(f, before[f], after[f], steps, shift) for f in held}
         written = [fact_id for fact_id in held if effects[fact_id].state == "written"]
         if written == held and shift > 0:

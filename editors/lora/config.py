@@ -1,10 +1,9 @@
 """Numbers of LoRA; `conf/lora.yaml` holds the same."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from editors.config import read_config
+from editors.trained import TrainedConfig
 from editors.training import TrainingConfig
 
 Variant = Literal["lora", "dora", "pissa"]
@@ -17,26 +16,16 @@ pissa: B A starts as the r leading singular components of W, the rest stays froz
 
 
 @dataclass(frozen=True)
-class LoraSettings:
-    """How LoRA trains.
+class LoraSettings(TrainedConfig):
+    """How LoRA trains; see `TrainedConfig` for the rest.
 
     Attributes:
         variant: see `Variant`.
         rank: r.
         alpha: peft's lora_alpha; since steps are relative, it only decides how A and B share the change.
-        layers: blocks whose matrices are trained; none means all.
-        training: how they are trained.
-        texts: ordinary running text to train on, beside the facts or alone.
     """
 
     variant: Variant = "lora"
     rank: int = 8
     alpha: int = 16
-    layers: tuple[int, ...] = ()
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))
-    texts: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read the numbers from YAML; unknown keys are refused."""
-        return read_config(cls, path)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from editors.trained import TrainedDelta
+from editors.trained_delta import TrainedDelta
 from registry.digests import digest_bytes
 from registry.errors import IntegrityError
 

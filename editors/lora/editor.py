@@ -15,7 +15,7 @@ from torch import Tensor
 from editors.lora.config import LoraSettings
 from editors.lora.delta import LoraDelta
 from editors.lora.solve import factors, row_factors, sizes, taken_from
-from editors.trained import Method, Result, Work, fit_trained
+from editors.trained import Method, Result, fit_trained
 from editors.training import Matrix
 from registry.records import EditRequest, Scope
 
@@ -142,5 +142,4 @@ class LoraEditor:
             return _Method(copy, model, matrices, config)
 
         with torch.no_grad():
-            work = Work(config.training, config.layers, config.texts)
-            return fit_trained(LoraDelta, start, model, tokenizer, requests, work)
+            return fit_trained(LoraDelta, start, model, tokenizer, requests, config)

@@ -16,7 +16,8 @@ from torch import Tensor
 from editors.sst.config import SstConfig
 from editors.sst.module import SpectralLinear
 from editors.sst.solve import composed, decomposed
-from editors.trained import Method, Result, TrainedDelta, Work, fit_trained
+from editors.trained import Method, Result, fit_trained
+from editors.trained_delta import TrainedDelta
 from editors.training import Matrix
 from registry.progress import track
 from registry.records import EditRequest, Scope
@@ -111,5 +112,4 @@ class SstEditor:
             return _Method(copy, model, matrices, parts, config)
 
         with torch.no_grad():
-            work = Work(config.training, config.layers, config.texts)
-            return fit_trained(SstDelta, start, model, tokenizer, requests, work)
+            return fit_trained(SstDelta, start, model, tokenizer, requests, config)

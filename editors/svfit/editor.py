@@ -15,7 +15,8 @@ from torch import Tensor
 from editors.svfit.config import SvfitConfig
 from editors.svfit.module import SvfitModel, decompose
 from editors.svfit.solve import Directions
-from editors.trained import Method, Result, TrainedDelta, Work, fit_trained
+from editors.trained import Method, Result, fit_trained
+from editors.trained_delta import TrainedDelta
 from editors.training import Matrix
 from registry.records import EditRequest, Scope
 
@@ -92,5 +93,4 @@ class SvfitEditor:
             return _Method(SvfitModel(copy, config, known=known), model)
 
         with torch.no_grad():
-            work = Work(config.training, config.layers, config.texts)
-            return fit_trained(SvfitDelta, start, model, tokenizer, requests, work)
+            return fit_trained(SvfitDelta, start, model, tokenizer, requests, config)
