@@ -1,7 +1,7 @@
 """What fits of side memories share around their equations: what is there already, and what became of each fact."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -88,6 +88,8 @@ def find_values(
             fresh.append(group)
     if not fresh:
         return Values([], [], effects)
+    if model.get_input_embeddings().weight.device.type == "cpu" and not config.batch:
+        config = replace(config, batch=1)  # no fact's numbers then depend on which others are fitted with it
     with base():
         targets = fit_targets(model, layout, fresh, layer, config)
     good, others = split_reached(fresh, targets)

@@ -18,8 +18,8 @@ class GraceConfig:
         clear: most that the radius may be, relative to the distance of the nearest other subject's key in the same
             prompt.
         others: how many other subjects are looked at for that.
-        targets: how values are optimised; `prefixes`, `paraphrases` and `drift` are not used, since a value is made for
-            one prompt and replaces nothing elsewhere.
+        targets: how values are optimised; each prefix and paraphrase is an entry of its own. `drift` is not used, since
+            a value replaces nothing elsewhere.
     """
 
     layers: tuple[int, ...] = ()

@@ -18,9 +18,10 @@ NAMES = ("keys", "values", "radii")
 
 @dataclass(frozen=True, eq=False)
 class GraceDelta(StoredDelta):
-    """Entries of a code book; entry i of every tensor is that of fact i.
+    """Entries of a code book, one for each context of a fact.
 
-    Tensors: `keys` (n, d_in), `values` (n, d_out), `radii` (n,), float32. Record: `layer`.
+    Tensors: `keys` (n, d_in), `values` (n, d_out), `radii` (n,), float32. Record: `layer`, and `owners`, the fact of
+    each entry.
     """
 
     @property
@@ -44,11 +45,13 @@ class GraceDelta(StoredDelta):
         gone = set(fact_ids) & set(self.fact_ids)
         if not gone:
             return self
-        kept = [index for index, fact_id in enumerate(self.fact_ids) if fact_id not in gone]
+        owners = self.record["owners"]
+        kept = [index for index, fact_id in enumerate(owners) if fact_id not in gone]
         smaller = {name: tensor[kept].contiguous() for name, tensor in self.tensors.items()} if kept else {}
         return replace(
             self,
-            fact_ids=tuple(self.fact_ids[index] for index in kept),
+            fact_ids=tuple(fact_id for fact_id in self.fact_ids if fact_id not in gone),
+            record={**self.record, "owners": [owners[index] for index in kept]},
             tensors=smaller,
             effects=taken_out(self.effects, gone),
         )
@@ -56,7 +59,7 @@ class GraceDelta(StoredDelta):
 
 @dataclass(frozen=True, eq=False)
 class Entry(SideMemory):
-    """One prompt of the code book.
+    """One context of the code book.
 
     Attributes:
         key: (d_in,).

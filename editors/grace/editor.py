@@ -21,7 +21,8 @@ from editors.layouts import Layout, layout_of
 from editors.others import other_names, with_others
 from editors.sequences import unrouted
 from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
-from editors.subject import Row, answer_row
+from editors.subject import Row, request_rows
+from editors.targets import TargetConfig
 from editors.trace import evaluating
 from registry.records import EditRequest, Scope
 
@@ -44,7 +45,7 @@ class GraceEditor:
         config = config or GraceConfig()
         layout = layout_of(model)
         layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "GRACE")
-        wanted, groups, refused = fact_groups(requests, lambda request: [_row(tokenizer, request)])
+        wanted, groups, refused = fact_groups(requests, lambda request: _rows(tokenizer, request, config.targets))
         with evaluating(model):
             values = find_values(model, layout, groups, layer, config.targets, lambda: unrouted(model))
             chosen = [wanted[group.fact_ids[0]] for group in values.groups]
@@ -54,7 +55,7 @@ class GraceEditor:
             fact_ids=tuple(request.fact.id for request in chosen),
             parameters=(layout.down_name(layer),) if entries else (),
             base_digest=parameters_digest(model, (layout.down_name(layer),) if entries else ()),
-            record={"layer": layer},
+            record={"layer": layer, "owners": [group.fact_ids[0] for group in values.groups for _ in group.rows]},
             tensors=entries,
             effects=(),
             notes={"config": asdict(config)},
@@ -63,10 +64,10 @@ class GraceEditor:
         return replace(delta.without(failed), effects=in_order(requests, effects, refused))
 
 
-def _row(tokenizer: Any, request: EditRequest) -> Row:
-    """The request's own context; its "subject" is the prompt's last token: that is where the value is put."""
-    row = answer_row(tokenizer, request, request.prompt, plain=True)
-    return replace(row, subject=row.scored[0])
+def _rows(tokenizer: Any, request: EditRequest, config: TargetConfig) -> list[Row]:
+    """The request's contexts; their "subject" is the prompt's last token: that is where the value is put."""
+    rows = request_rows(tokenizer, request, prefixes=config.prefixes, paraphrases=config.paraphrases, seed=config.seed)
+    return [replace(row, subject=row.scored[0]) for row in rows]
 
 
 def _entries(
@@ -83,14 +84,16 @@ def _entries(
     weight = layout.down_weight(model, layer).to("cpu", torch.float64)
     bias = getattr(layout.down_module(model, layer), "bias", None)
     for request, group, target in zip(requests, values.groups, values.targets, strict=True):
-        row = group.rows[0]
         names = other_names(request.fact.subject, config.others, config.targets.seed)
-        texts = [row.tokens[: row.subject + 1], *(tokenizer(text)["input_ids"] for text in with_others(request, names))]
+        texts = [row.tokens[: row.subject + 1] for row in group.rows]
+        texts += [tokenizer(text)["input_ids"] for text in with_others(request, names)]
         with unrouted(model):
-            own, *others = (found[-1].to("cpu") for found in keys_of(model, layout, layer, texts))
-        output = weight @ own.to(torch.float64) + (0 if bias is None else bias.to("cpu", torch.float64))
-        nearest = min((float((own - other).norm()) for other in others), default=float("inf"))
-        keys.append(own)
-        outputs.append((output + target.delta).to(torch.float32))
-        radii.append(radius(float(own.norm()), nearest, config.radius, config.clear))
+            found = [key[-1].to("cpu") for key in keys_of(model, layout, layer, texts)]
+        others = found[len(group.rows) :]
+        for own in found[: len(group.rows)]:
+            output = weight @ own.to(torch.float64) + (0 if bias is None else bias.to("cpu", torch.float64))
+            nearest = min((float((own - other).norm()) for other in others), default=float("inf"))
+            keys.append(own)
+            outputs.append((output + target.delta).to(torch.float32))
+            radii.append(radius(float(own.norm()), nearest, config.radius, config.clear))
     return {"keys": torch.stack(keys), "values": torch.stack(outputs), "radii": torch.tensor(radii)}

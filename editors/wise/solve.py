@@ -59,7 +59,7 @@ def margin_loss(edited: Tensor, irrelevant: Tensor, margins: Margins) -> Tensor:
 
 
 def ridge_reader(subject: Tensor, others: Tensor, ridge: float) -> Tensor:
-    """The u with the least mean (u^T a)^2 over others + PULL mean (u^T k - 1)^2 + ridge c |u|^2, scaled to mean u^T k = 1.
+    """Argmin of mean (u^T a)^2 over others + PULL mean (u^T k - 1)^2 + ridge c |u|^2, scaled to mean u^T k = 1.
 
     Args:
         subject: keys at the subject, (P, r).
