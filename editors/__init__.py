@@ -18,12 +18,14 @@ from registry.errors import UnknownNameError
 __all__ = ["EDITORS", "EditDelta", "Editor", "get_editor", "read_delta"]
 
 EDITORS = {
+    "grace": "editors.grace.editor:GraceEditor",
     "lora": "editors.lora.editor:LoraEditor",
     "memit": "editors.memit.editor:MemitEditor",
     "rag": "editors.rag.editor:RagEditor",
     "rome": "editors.rome.editor:RomeEditor",
     "sst": "editors.sst.editor:SstEditor",
     "svfit": "editors.svfit.editor:SvfitEditor",
+    "wise": "editors.wise.editor:WiseEditor",
 }
 """Every editor by name; its module is imported when it is asked for."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from editors.grace.config import GraceConfig
 from editors.load import LoadedModel
 from editors.lora.config import LoraSettings
 from editors.memit.config import MemitConfig
@@ -17,6 +18,7 @@ from editors.sst.config import SstConfig
 from editors.svfit.config import SvfitConfig
 from editors.targets import TargetConfig
 from editors.training import TrainingConfig
+from editors.wise.config import WiseConfig
 from registry.records import EditRequest, Fact
 
 T = TypeVar("T")
@@ -146,6 +148,11 @@ BY_TRAINING: dict[str, Change] = {
 """For editors whose config holds a `TrainingConfig`."""
 
 SETTINGS: dict[str, Settings] = {
+    "grace": Settings(
+        lambda bench: GraceConfig(layers=(1,), targets=TARGETS),
+        **BY_TARGETS,
+        idle=lambda config: replace(config, radius=0.0),
+    ),
     "lora": Settings(lambda bench: LoraSettings(rank=4, training=TRAINING), **BY_TRAINING),
     "memit": Settings(memit, **BY_TARGETS, idle=lambda config: replace(config, weight=1e12)),
     "mend": Settings(
@@ -160,6 +167,11 @@ SETTINGS: dict[str, Settings] = {
     "rome": Settings(rome, **BY_TARGETS),
     "sst": Settings(lambda bench: SstConfig(rank=4, training=TRAINING), **BY_TRAINING),
     "svfit": Settings(lambda bench: SvfitConfig(training=TRAINING), **BY_TRAINING),
+    "wise": Settings(
+        lambda bench: WiseConfig(layers=(1,), mask=1.0, targets=TARGETS),
+        **BY_TARGETS,
+        idle=lambda config: replace(config, threshold=1e9),
+    ),
 }
 """One line per editor."""
 
