@@ -15,6 +15,8 @@ from registry.errors import ModelError
 CACHE_NAMES = ("past_key_values", "layer_past")
 """What blocks call the argument that holds keys and values."""
 MASK_NAME = "attention_mask"
+IN_TUPLES = ("gptj",)
+"""Values of `config.model_type` whose blocks give their output inside of a tuple."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def record_calls(
     place = torch.arange(length, device=input_ids.device)[None]
     # A mask with four dimensions is handed to the blocks as it is: one for the whole sequence would be T x T.
     unused = torch.zeros(1, 1, 1, 1, device=input_ids.device)
-    with _recording(blocks) as whole:
+    in_tuples = model.config.model_type in IN_TUPLES
+    with _recording(blocks, in_tuples) as whole:
         model.base_model(input_ids=input_ids, position_ids=place, attention_mask=unused, use_cache=False)
-    with _recording(blocks) as last, torch.no_grad():
+    with _recording(blocks, in_tuples) as last, torch.no_grad():
         model.base_model(
             input_ids=input_ids[:1, start:],
             position_ids=place[:, start:],
@@ -115,7 +118,7 @@ class _Before:
 
 
 @contextmanager
-def _recording(blocks: Sequence[nn.Module]) -> Iterator[list[tuple[Tensor, dict[str, Any]]]]:
+def _recording(blocks: Sequence[nn.Module], in_tuples: bool) -> Iterator[list[tuple[Tensor, dict[str, Any]]]]:
     """Forward passes of this thread go past the blocks: what each would have been called with is recorded instead."""
     calls: list[tuple[Tensor, dict[str, Any]]] = []
     thread = get_ident()
@@ -127,9 +130,9 @@ def _recording(blocks: Sequence[nn.Module]) -> Iterator[list[tuple[Tensor, dict[
             if get_ident() != thread:
                 return forward(*args, **kwargs)
             bound = bind(*args, **kwargs).arguments
-            hidden, *rest = bound.items()
-            calls.append((hidden[1], {k: v for k, v in rest if k != "kwargs"} | bound.get("kwargs", {})))
-            return hidden[1]
+            (_, hidden), *rest = bound.items()
+            calls.append((hidden, {k: v for k, v in rest if k != "kwargs"} | bound.get("kwargs", {})))
+            return (hidden,) if in_tuples else hidden
 
         return skip
 

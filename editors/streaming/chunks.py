@@ -183,7 +183,8 @@ def _backward(stream: Stream, hidden: Tensor, grad: Tensor, cache: Keys, dice: D
         del outputs
         grad_hidden[:, start:stop] = found[0]
         for total, new in zip(grad_both, found[1 : 1 + len(joined.before)], strict=False):
-            total[:, :, :start] += new
+            if new is not None:
+                total[:, :, :start] += new
         sums.add(found[1 + len(joined.before) :])
     ends = zip(sums.totals, stream.trained, strict=True)
     return grad_hidden, *(None if total is None else total.to(tensor.dtype) for total, tensor in ends)

@@ -14,7 +14,21 @@ from editors.streaming.chunks import Stream, StreamedBlock, Sums, bounds, wide
 from editors.streaming.repeat import Precision
 from registry.errors import EditError, InputError, ModelError
 
-STREAMED = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
+STREAMED = (
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neox",
+    "gptj",
+    "llama",
+    "mistral",
+    "olmo",
+    "olmo2",
+    "phi3",
+    "qwen2",
+    "qwen3",
+)
 """Values of `config.model_type` whose gradients are tested against the ordinary ones."""
 IGNORED = -100
 """Label of a position that does not count."""
