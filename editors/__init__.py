@@ -21,6 +21,7 @@ EDITORS = {
     "grace": "editors.grace.editor:GraceEditor",
     "lora": "editors.lora.editor:LoraEditor",
     "memit": "editors.memit.editor:MemitEditor",
+    "mend": "editors.mend.editor:MendEditor",
     "rag": "editors.rag.editor:RagEditor",
     "rome": "editors.rome.editor:RomeEditor",
     "sst": "editors.sst.editor:SstEditor",

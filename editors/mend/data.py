@@ -85,7 +85,7 @@ def training_set(
     *,
     without_relations: Collection[str] = (),
     without_subjects: Collection[str] = (),
-    objects: int = 2,
+    objects: int = 1,
     seed: int = 0,
 ) -> TrainingSet:
     """Counterfactual edits of the catalogue's relations, and the true facts beside them.

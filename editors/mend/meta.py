@@ -33,9 +33,6 @@ from registry.records import EditRequest
 CALIBRATION = 64
 """Edits from which the normalisation and the first rates are measured."""
 
-SAMPLES = 8
-"""Seeds of natural beginnings that are drawn from; hidden states of more would have to be kept."""
-
 WARM_SHARE, LAST_SHARE = 0.05, 0.05
 """The step rises over this share of the steps, and falls to this share of itself."""
 
@@ -113,7 +110,7 @@ class Trainer:
             request,
             prefixes=config.prefixes,
             paraphrases=len(request.paraphrases),
-            seed=choice.randrange(SAMPLES),
+            seed=config.seed,
         )
         first, more = rows[: 1 + config.prefixes], rows[1 + config.prefixes :]
         choice.shuffle(more)
@@ -129,8 +126,7 @@ class Trainer:
             free = [request for request in near if request.fact.subject not in taken]
             if free:
                 request = choice.choice(free)
-                prompt = choice.choice((request.prompt, *request.paraphrases))
-                found.append(answer_row(self.tokenizer, request, prompt))
+                found.append(answer_row(self.tokenizer, request, request.prompt))
         if not found:
             raise InputError(
                 "facts of other subjects than the edits'", "none", "bring more facts or fewer edits a step"
@@ -226,8 +222,7 @@ def train(
     return MendNetwork(
         layers=layers,
         first_token=config.first_token,
-        mark=base_mark(model),
-        tensors={name: value.detach().cpu().float() for name, value in tensors.items()},
+        tensors={name: value.detach().cpu().float() for name, value in tensors.items()} | {"mark": base_mark(model)},
         notes={
             "config": asdict(config) | {"layers": list(layers)},
             "base_digest": parameters_digest(model, [site.parameter for site in trainer.sites]),

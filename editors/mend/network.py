@@ -19,7 +19,7 @@ from registry.errors import EditError, InputError, IntegrityError
 TENSORS, RECORD = "network.safetensors", "network.json"
 FORMAT = 1
 HOW = "python -m editors.mend.train MODEL OUT --catalogue relations.yaml --facts facts.csv"
-MARK_ROWS = 1024
+MARK_ROWS, MARK_TOLERANCE = 1024, 0.02
 
 Kind = Literal["up", "down"]
 KINDS: tuple[Kind, ...] = ("up", "down")
@@ -52,15 +52,13 @@ def sites_of(layout: Layout, layers: tuple[int, ...]) -> tuple[Site, ...]:
     )
 
 
-def base_mark(model: Any) -> str:
-    """Digest that tells a base model from others and stays when facts are written into its projections.
+def base_mark(model: Any) -> Tensor:
+    """What tells a base model from others: the mean of the input embedding's first rows, (d,), float32.
 
-    It is taken of the input embedding's first rows and of all vectors (norms, biases), rounded to bfloat16 so that
-    the model may be loaded in either precision.
+    It stays when facts are written into projections, and nearly so when the model is loaded in half precision.
     """
-    parts = {"embedding": model.get_input_embeddings().weight[:MARK_ROWS]}
-    parts |= {name: value for name, value in model.named_parameters() if value.ndim == 1}
-    return digest_json({name: tensor_digest(value.detach().to(torch.bfloat16)) for name, value in parts.items()})
+    rows: Tensor = model.get_input_embeddings().weight[:MARK_ROWS]
+    return rows.detach().to("cpu", torch.float32).mean(0)
 
 
 def factors(
@@ -88,15 +86,13 @@ class MendNetwork:
     Attributes:
         layers: the edited blocks.
         first_token: whether the first token of a text takes part.
-        mark: `base_mark` of the model that it was trained for.
-        tensors: "KIND.NAME" for every kind and every name of `editors.mend.solve`, and "log_rate" (matrices,), the
-            logarithm of alpha in the order of `sites_of`.
+        tensors: "KIND.NAME" for every kind and every name of `editors.mend.solve`; "log_rate" (matrices,), the
+            logarithm of alpha in the order of `sites_of`; "mark", `base_mark` of the model that it was trained for.
         notes: where it comes from (config, digests of the base parameters and of the training data), as plain values.
     """
 
     layers: tuple[int, ...]
     first_token: bool
-    mark: str
     tensors: Mapping[str, Tensor]
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,7 +102,8 @@ class MendNetwork:
         Raises:
             EditError: a tensor is missing or not finite.
         """
-        names = {f"{kind}.{name}" for kind in KINDS for name in (*MATRICES, *MODES, *NORMS)} | {"log_rate"}
+        names = {f"{kind}.{name}" for kind in KINDS for name in (*MATRICES, *MODES, *NORMS)}
+        names |= {"log_rate", "mark"}
         if names != set(self.tensors):
             raise EditError(f"expected the tensors {sorted(names)}, got {sorted(self.tensors)}; train the network anew")
         for name, tensor in self.tensors.items():
@@ -120,7 +117,6 @@ class MendNetwork:
             {
                 "layers": self.layers,
                 "first_token": self.first_token,
-                "mark": self.mark,
                 "tensors": {name: tensor_digest(tensor) for name, tensor in sorted(self.tensors.items())},
             }
         )
@@ -131,11 +127,11 @@ class MendNetwork:
         Raises:
             EditError: it is not the one that the network was trained for.
         """
-        found = base_mark(model)
-        if found != self.mark:
+        mark, found = self.tensors["mark"], base_mark(model)
+        if mark.shape != found.shape or not float((found - mark).norm()) <= MARK_TOLERANCE * float(mark.norm()):
             raise EditError(
-                f"expected the model that the network was trained for ({self.mark[:12]}), got another ({found[:12]})"
-                f"; train one for it: {HOW}"
+                f"expected the model that the network was trained for, got another (its embedding differs); train one"
+                f" for it: {HOW}"
             )
 
     def save(self, folder: Path) -> None:
@@ -150,7 +146,6 @@ class MendNetwork:
             "digest": self.digest,
             "layers": list(self.layers),
             "first_token": self.first_token,
-            "mark": self.mark,
             "notes": dict(self.notes),
         }
         record["record_digest"] = digest_json(record)
@@ -182,7 +177,7 @@ class MendNetwork:
             raise InputError(f"a network of format {FORMAT}", repr(record["format"]), "train one with this version")
         try:
             tensors = load_file(str(folder / TENSORS))
-            network = cls(tuple(record["layers"]), record["first_token"], record["mark"], tensors, record["notes"])
+            network = cls(tuple(record["layers"]), record["first_token"], tensors, record["notes"])
         except (SafetensorError, OSError, EditError) as error:
             raise IntegrityError(str(folder / TENSORS), record["digest"], f"unreadable content ({error})") from error
         if network.digest != record["digest"]:

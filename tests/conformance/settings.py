@@ -125,7 +125,7 @@ def mend(bench: Bench) -> MendConfig:
     edits = [ask(at, value, *pair) for at in places for value in ("Rome", "Tokyo", "Paris") for pair in words.items()]
     data = TrainingSet(tuple(edits), tuple(ask(at, "Rome", *pair) for at in places for pair in words.items()))
     numbers = TrainConfig(
-        layers=(1, 2, 3), steps=100, rank=8, lr=3e-3, rate_lr=0.1, start=0.02, locality=0.3, others=3, paraphrases=1
+        layers=(1, 2, 3), steps=140, rank=8, lr=3e-3, rate_lr=0.1, start=0.02, locality=0.3, others=3, paraphrases=1
     )
 
     def made() -> MendNetwork:
