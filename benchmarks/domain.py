@@ -1,7 +1,7 @@
 """Learning a domain: full fine-tuning, LoRA, SVFit and SST on the same text, steps and schedule.
 
-    python benchmarks/domain.py run --model MODEL --data DOCUMENTS.jsonl.gz --method lora --out lora.json
-    python benchmarks/domain.py table full.json lora.json svfit.json sst.json --out benchmarks/results/domain.json
+    python -m benchmarks.domain run --model MODEL --data DOCUMENTS.jsonl.gz --method lora --out lora.json
+    python -m benchmarks.domain table full.json lora.json svfit.json sst.json --out benchmarks/results/domain.json
 
 DOCUMENTS has a field "text" in every line. Whole documents are held out: some choose each method's learning rate in
 short runs, others are scored once, at the end, on the merged weights. One window is scored of each document, so that
@@ -11,7 +11,6 @@ windows are independent; intervals are bootstraps over documents, and difference
 import argparse
 import gzip
 import json
-import math
 import random
 import sys
 import time
@@ -208,15 +207,17 @@ def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
     for method in [name for name in ("full", "lora", "svfit", "sst") if name in known]:
         report = known[method]
         found = interval([report["after"]], torch.exp)
-        columns = [base, report["after"], known["full"]["after"]] if "full" in known else []
-        share = interval(columns, lambda b, own, full: (b - own) / (b - full)) if columns else (math.nan,) * 3
+        share = None
+        if "full" in known:
+            columns = [base, report["after"], known["full"]["after"]]
+            share = interval(columns, lambda b, own, full: (b - own) / (b - full))
         rows[method] = {
             "perplexity": found,
             "share_of_full_gain": share,
             **{name: report[name] for name in ("lr", "trained_parameters", "cpu_s", "delta_bytes", "shift", "sweep")},
         }
         lines.append(
-            f"| {method} | {report['trained_parameters']:,} | {report['lr']:g} | {_words(found)} | {_words(share)} "
+            f"| {method} | {report['trained_parameters']:,} | {report['lr']:g} | {_words(found)} | {_words(share) if share else ''} "
             f"| {report['cpu_s']:.0f} | {report['delta_bytes'] / 1e6:.1f} |"
         )
     if {"full", "lora", "sst"} <= known.keys():
@@ -235,7 +236,7 @@ def _words(found: Sequence[float]) -> str:
 
 def main() -> None:
     """Read the command line; see the head of this file."""
-    parser = argparse.ArgumentParser(prog="python benchmarks/domain.py", description="Learn a domain, four ways.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.domain", description="Learn a domain, four ways.")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", help="one method")
     one.add_argument("--model", type=Path, required=True, help="a Hugging Face folder")

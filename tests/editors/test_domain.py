@@ -1,0 +1,70 @@
+"""The script that compares full fine-tuning, LoRA, SVFit and SST on a domain."""
+
+import json
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BASE = [3.0, 2.0, 4.0, 3.0]
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    return import_module("benchmarks.domain")
+
+
+def report(method: str, gain: float, **more: Any) -> dict[str, Any]:
+    known = {"lr": 0.01, "trained_parameters": 10, "cpu_s": 1.0, "delta_bytes": 40, "shift": 0.1, "sweep": {}}
+    after = [value - gain * (1 + index / 10) for index, value in enumerate(BASE)]
+    return {"method": method, "setting": {"steps": 3}, "base": BASE, "after": after, **known, **more}
+
+
+def test_gains_are_shares_of_full_fine_tunings(domain: Any) -> None:
+    gains = {"full": 1.0, "lora": 0.4, "svfit": 0.3, "sst": 0.8}
+    found, text = domain.table([report(method, gain) for method, gain in gains.items()])
+    methods = found["methods"]
+    assert methods["base"]["perplexity"][0] == pytest.approx(math.exp(3))
+    assert [methods[name]["share_of_full_gain"][0] for name in gains] == pytest.approx(list(gains.values()))
+    assert methods["gap_of_lora_closed_by_sst"] == pytest.approx((2 / 3,) * 3)
+    assert methods["gain_of_svfit_over_gain_of_lora"] == pytest.approx((0.75,) * 3)
+    low, high = methods["lora"]["perplexity"][1:]
+    assert low < methods["lora"]["perplexity"][0] < high
+    assert text.count("\n") == 7
+    assert domain.table([report(method, gain) for method, gain in gains.items()])[0] == found
+
+
+@pytest.mark.parametrize("other", [{"base": [1.0] * 4}, {"setting": {"steps": 4}}])
+def test_runs_that_cannot_be_compared_are_refused(domain: Any, other: dict[str, Any]) -> None:
+    with pytest.raises(SystemExit, match="same settings"):
+        domain.table([report("full", 1.0), report("lora", 0.4, **other)])
+
+
+def test_held_out_documents_are_not_trained_on(domain: Any, tiny_llama: Any, tmp_path: Path) -> None:
+    texts = [f"{word} {word} {word} {word}" for word in ("Paris", "Rome", "Tokyo", "yen", "Brazil", "Egypt")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, "x"]))
+    found = domain.read_corpus(tmp_path / "a.jsonl", tiny_llama.tokenizer, 4, 2, 3, 0)
+    assert (found.dev.shape, found.test.shape) == ((2, 4), (3, 4))
+    held = [tiny_llama.tokenizer.decode(row) for row in torch.cat([found.dev, found.test])]
+    left = [text for text in texts if text in found.train]
+    assert len(left) == 1
+    assert all(left[0].split()[0] not in text for text in held)
+
+
+def test_full_training_is_a_delta_like_the_others(domain: Any, tiny_llama: Any) -> None:
+    config = domain.TrainingConfig(steps=3, lr=0.02, warmup=0, length=16, batch=2)
+    text = ("The capital of France is Paris. The capital of Italy is Rome.",) * 2
+    delta = domain.fit("full", tiny_llama.model, tiny_llama.tokenizer, text, config, 4)
+    ids = torch.tensor(tiny_llama.tokenizer(text[0])["input_ids"])[None]
+    (before,) = domain.losses(tiny_llama.model, ids)
+    with delta.applied(tiny_llama.model):
+        assert domain.losses(tiny_llama.model, ids)[0] < before - 0.5
+    assert domain.losses(tiny_llama.model, ids) == [before]
+    assert delta.notes["trained_parameters"] == sum(
+        tiny_llama.model.get_parameter(name).numel() for name in delta.parameters
+    )
