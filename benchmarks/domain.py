@@ -217,7 +217,7 @@ def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
             **{name: report[name] for name in ("lr", "trained_parameters", "cpu_s", "delta_bytes", "shift", "sweep")},
         }
         lines.append(
-            f"| {method} | {report['trained_parameters']:,} | {report['lr']:g} | {_words(found)} | {_words(share) if share else ''} "
+            f"| {method} | {report['trained_parameters']:,} | {report['lr']:g} | {_words(found)} | {_words(share)} "
             f"| {report['cpu_s']:.0f} | {report['delta_bytes'] / 1e6:.1f} |"
         )
     if {"full", "lora", "sst"} <= known.keys():
@@ -229,9 +229,9 @@ def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
     return {"setting": reports[0]["setting"], "methods": rows}, "\n".join(lines) + "\n"
 
 
-def _words(found: Sequence[float]) -> str:
-    """A value with its interval."""
-    return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+def _words(found: Sequence[float] | None) -> str:
+    """A value with its interval; nothing where there is none."""
+    return "" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
 
 def main() -> None:
