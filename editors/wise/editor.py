@@ -46,6 +46,7 @@ class WiseEditor:
     ) -> WiseDelta:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or WiseConfig()
+        _check(config)
         layout = layout_of(model)
         layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "WISE")
         tuning = config.targets
@@ -78,6 +79,15 @@ class WiseEditor:
         return replace(delta.without(failed), effects=in_order(requests, effects, refused))
 
 
+def _check(config: WiseConfig) -> None:
+    """Refuse numbers that cannot be."""
+    if not (0 < config.mask <= 1 and config.capacity >= 1 and 0 < config.density <= 1):
+        raise EditError(
+            f"expected mask and density in (0, 1] and a capacity of 1 or more, got {config.mask}, "
+            f"{config.density}, {config.capacity}; mend the config"
+        )
+
+
 class _Fit:
     """Finds the reader, the context and the threshold of one fact after another."""
 
@@ -85,11 +95,6 @@ class _Fit:
         self.model, self.tokenizer, self.layout, self.layer, self.config = model, tokenizer, layout, layer, config
         self.width = layout.down_weight(model, layer).shape[1]
         self.margins = Margins(config.alpha, config.beta, config.gamma)
-        if not (0 < config.mask <= 1 and config.capacity >= 1 and 0 < config.density <= 1):
-            raise EditError(
-                f"expected mask and density in (0, 1] and a capacity of 1 or more, got {config.mask}, "
-                f"{config.density}, {config.capacity}; mend the config"
-            )
 
     def run(self, values: Values, requests: Sequence[EditRequest]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Record and tensors of the delta."""
