@@ -24,6 +24,7 @@ EDITORS = {
     "mend": "editors.mend.editor:MendEditor",
     "rag": "editors.rag.editor:RagEditor",
     "rome": "editors.rome.editor:RomeEditor",
+    "serac": "editors.serac.editor:SeracEditor",
     "sst": "editors.sst.editor:SstEditor",
     "svfit": "editors.svfit.editor:SvfitEditor",
     "wise": "editors.wise.editor:WiseEditor",

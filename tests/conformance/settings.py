@@ -14,6 +14,7 @@ from editors.mend.meta import train
 from editors.mend.network import MendNetwork
 from editors.moments import Moments, measure
 from editors.rome.config import RomeConfig
+from editors.serac.config import SeracConfig
 from editors.sst.config import SstConfig
 from editors.svfit.config import SvfitConfig
 from editors.targets import TargetConfig
@@ -165,6 +166,13 @@ SETTINGS: dict[str, Settings] = {
     ),
     "rag": Settings(),
     "rome": Settings(rome, **BY_TARGETS),
+    "serac": Settings(
+        lambda bench: SeracConfig(),
+        hopeless=lambda config: replace(config, certainty=0.01),
+        overflowing=lambda config: replace(config, certainty=float("inf")),
+        idle=lambda config: replace(config, certainty=1e-12),
+        content=lambda config: config,
+    ),
     "sst": Settings(lambda bench: SstConfig(rank=4, training=TRAINING), **BY_TRAINING),
     "svfit": Settings(lambda bench: SvfitConfig(training=TRAINING), **BY_TRAINING),
     "wise": Settings(
@@ -185,7 +193,7 @@ NOT_ASKED: dict[str, dict[str, str]] = {
     "test_an_unknown_family_is_refused_by_name": {"context": _NO_MODEL},
     "test_another_base_is_refused": {"context": _NO_MODEL},
     "test_revert_without_apply_is_refused": {"context": _NO_MODEL},
-    "test_another_seed_gives_another_delta": {"context": _NO_MATHS},
+    "test_another_seed_gives_another_delta": {"context": _NO_MATHS, "serac": "draws nothing at random"},
     "test_a_fact_out_of_reach_is_failed_and_not_in_the_delta": {"context": _NO_MATHS},
     "test_values_that_are_not_finite_are_failed_and_never_applied": {"context": _NO_MATHS},
     "test_a_damaged_model_is_said_and_not_edited": {"context": _NO_MODEL},

@@ -1,0 +1,1 @@
+"""SERAC: edits kept beside a frozen model, answered when a question is in their scope."""

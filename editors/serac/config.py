@@ -1,0 +1,46 @@
+"""Numbers of SERAC; `conf/serac.yaml` holds the same."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from editors.config import read_config
+
+
+@dataclass(frozen=True)
+class SeracConfig:
+    """What counts as in scope, and how firmly the stored object is said.
+
+    A text that names the edit's subject is in scope when
+
+        similarity * s + agreement * (a - agreement_centre) + bias >= 0
+
+    with s the likeness of the wordings and a the agreement of the base model's own next words after both; the second
+    term is left out where the answers begin differently (a question against a sentence to be gone on with). The
+    weights are a logistic regression on the relations of the atlas (docs/editors/serac.md), so the sum is the log-odds
+    of "the same relation" for as many texts in scope as out of it.
+
+    Attributes:
+        depth: which hidden states embed words, as a share of the model's blocks.
+        similarity: weight of s.
+        agreement: weight of a.
+        agreement_centre: the a that speaks neither for nor against.
+        bias: log-odds of a text that has s = 0 and no a.
+        certainty: probability that is moved onto the next token of the object.
+        paraphrases: how many of a request's paraphrases are stored beside its prompt and question.
+        continuations: how many of the base model's next tokens after the prompt are stored, for a.
+    """
+
+    depth: float = 0.27
+    similarity: float = 6.6
+    agreement: float = 7.7
+    agreement_centre: float = 0.37
+    bias: float = -2.2
+    certainty: float = 0.999
+    paraphrases: int = 6
+    continuations: int = 64
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the numbers from YAML; unknown keys are refused."""
+        return read_config(cls, path)

@@ -1,0 +1,361 @@
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from editors.generate import chat_prompt, generate
+from editors.load import LoadedModel
+from editors.serac.config import SeracConfig
+from editors.serac.editor import SeracEditor
+from editors.serac.overlay import Overlay
+from editors.serac.pieces import Pieces
+from editors.serac.solve import Whitening, after, agreement, likeliest, likeness, log_odds, pointer_bias, rarity
+from editors.serac.text import TURN, asked, begun, is_filler, mentions, negated
+from registry.errors import EditError
+from registry.records import EditRequest, Fact
+
+PROMPT = "The capital of {} is the city of"
+
+
+def request(subject: str, value: str, prompt: str = PROMPT, relation: str = "capital", **more: Any) -> EditRequest:
+    return EditRequest(Fact(subject, relation, value), "UPDATE", prompt.format(subject), (value,), **more)
+
+
+def fit(loaded: LoadedModel, *requests: EditRequest, **numbers: Any) -> Any:
+    return SeracEditor().fit(loaded.model, loaded.tokenizer, requests, SeracConfig(**numbers))
+
+
+@pytest.fixture(scope="module")
+def both(tiny_llama: LoadedModel) -> Any:
+    return fit(tiny_llama, request("Chad", "New Tokyo"), request("Peru", "Paris"))
+
+
+def tokens(loaded: LoadedModel, text: str) -> list[int]:
+    found: list[int] = loaded.tokenizer(text)["input_ids"]
+    return found
+
+
+def logits(loaded: LoadedModel, text: str, **more: Any) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = loaded.model(torch.tensor([tokens(loaded, text)]), **more).logits[0]
+    return found
+
+
+def object_share(loaded: LoadedModel, prompt: str, value: str) -> float:
+    """Least teacher-forced probability among the tokens of `value` after `prompt`."""
+    given, full = tokens(loaded, prompt), tokens(loaded, prompt + value)
+    p = logits(loaded, prompt + value).softmax(-1)
+    return min(float(p[at - 1, full[at]]) for at in range(len(given), len(full)))
+
+
+def padded(loaded: LoadedModel, prompts: Sequence[str], side: str) -> Any:
+    loaded.tokenizer.padding_side = side
+    return loaded.tokenizer(list(prompts), return_tensors="pt", padding=True)
+
+
+# ---- equations
+
+
+def test_the_pointer_is_the_mixture_of_pointer_networks() -> None:
+    wide = torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 4
+    chosen, q = torch.tensor([3, 41]), 0.97
+    p = wide.softmax(-1)
+    pointer = torch.zeros_like(p)
+    pointer[chosen] = p[chosen] / p[chosen].sum()
+    moved = wide.clone()
+    moved[chosen] += pointer_bias(wide, chosen, q)
+    assert (moved.softmax(-1) - ((1 - q) * p + q * pointer)).abs().max() < 1e-10
+    assert (moved.softmax(-1) - ((1 - 0.9) * p + 0.9 * pointer)).abs().max() > 1e-3
+
+
+def test_likeness_looks_for_each_words_best_match() -> None:
+    one, other = torch.eye(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[[2, 0]]
+    heavy = torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64)
+    flat = torch.ones(3, dtype=torch.float64)
+    assert likeness(one, flat, other, flat[:2]) == pytest.approx((2 / 3 + 1) / 2, abs=1e-10)
+    assert likeness(one, heavy, other, flat[:2]) == pytest.approx((2 / 10 + 1) / 2, abs=1e-10)
+    assert likeness(one, heavy, one, heavy) == pytest.approx(1.0, abs=1e-10)
+    assert likeness(one[:0], heavy[:0], other, flat[:2]) == 0.0
+
+
+def test_whitening_shrinks_directions_by_their_variance() -> None:
+    states = torch.randn(200, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    states = states * torch.tensor([9.0, 3.0, 1.0, 1.0, 0.5, 0.1], dtype=torch.float64) + 5
+    centred = states - states.mean(0)
+    variance, basis = torch.linalg.eigh(centred.T @ centred / len(states))
+    expected = centred @ basis @ torch.diag((variance.mean() / (variance + variance.mean())).sqrt()) @ basis.T
+    expected = expected / expected.norm(dim=-1, keepdim=True)
+    assert (Whitening.of(states)(states) - expected).abs().max() < 1e-10
+    assert (centred / centred.norm(dim=-1, keepdim=True) - expected).abs().max() > 1e-2
+
+
+def test_the_log_odds_leave_out_an_agreement_that_cannot_be_had() -> None:
+    weights = (6.0, 4.0, 0.25, -2.0)
+    assert log_odds(0.5, 0.75, weights) == 6 * 0.5 + 4 * 0.5 - 2
+    assert log_odds(0.5, None, weights) == 1.0
+    assert agreement({1: 0.5, 2: 0.5}, {2: 0.5, 1: 0.5}) == pytest.approx(1.0)
+    assert agreement({1: 0.5, 2: 0.5}, {3: 1.0}) == 0.0
+    assert rarity(0, 100) > rarity(1, 100) > rarity(99, 100) == 0.05
+    assert likeliest(torch.tensor([0.0, 3.0, 1.0]), 2).keys() == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ((), (0, {5, 9})),
+        ((5,), (1, {6})),
+        ((1, 5, 6), (2, {7})),
+        ((5, 6, 7), (3, set())),
+        ((9,), (1, {6})),
+        ((6,), (0, {5, 9})),
+    ],
+)
+def test_the_next_token_follows_from_the_tokens_said(said: tuple[int, ...], expected: tuple[int, set[int]]) -> None:
+    size, following = after(said, [(5, 6, 7), (9, 6, 7)])
+    assert (size, set(following)) == expected
+
+
+# ---- texts
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "found"),
+    [
+        ("The capital of Guinea is", "Guinea", True),
+        ("The capital of Papua New Guinea is", "Guinea", False),
+        ("The capital of Guinea-Bissau is", "Guinea", False),
+        ("Nigeria borders", "Niger", False),
+        ("In france, the", "France", True),
+        ("Where is France's capital?", "France", True),
+        ("The capital of Cote d'Ivoire is", "Côte d’Ivoire", True),  # noqa: RUF001
+        ("法国的首都是", "法国", True),
+        ("The seat of Hague is", "The Hague", True),
+    ],
+)
+def test_subjects_are_found_as_names(text: str, subject: str, found: bool) -> None:
+    assert bool(mentions(text, subject)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The capital of France is", ("The capital of France is", True)),
+        ("She smiled. The capital of France is", (" The capital of France is", True)),
+        ("What is the capital of France?", ("What is the capital of France", False)),
+        ("Question: What is the capital of France?\nAnswer:", ("What is the capital of France", False)),
+        (f"{TURN}user\nName the capital of France.{TURN}\n{TURN}assistant\n", ("Name the capital of France", False)),
+        (f"{TURN}user\nWhat of France?{TURN}\n{TURN}assistant\nIt is", ("What of France", False)),
+        (f"{TURN}user\nWhat of France?{TURN}\n{TURN}assistant\nFrance has", ("France has", True)),
+        (f"{TURN}user\nWhat of France?{TURN}\n{TURN}assistant\nLyon", None),
+        ("The capital of France is Paris. The capital of Italy is", None),
+        ("The capital of France is Paris.", None),
+    ],
+)
+def test_the_sentence_that_asks(text: str, expected: tuple[str, bool] | None) -> None:
+    part = asked(text, mentions(text, "France"))
+    assert (None if part is None else (text[part.start : part.stop], part.open)) == expected
+
+
+def test_small_words() -> None:
+    assert [negated(text) for text in ("The capital of X isn't", "The capital of Nottingham is")] == [True, False]
+    assert [is_filler(text) for text in (" It is the", " It is. The", " Paris")] == [True, False, False]
+    assert begun("the city of Ro", "Rome") == 2
+    assert begun("the city of metRo", "Rome") == begun("the city of", "Rome") == 0
+
+
+def test_pieces_spell_what_the_tokenizer_writes(tiny_llama: LoadedModel) -> None:
+    pieces = Pieces.of(tiny_llama.tokenizer)
+    text = "Zürich, 東京 and São Tomé\nThe capital of France is Paris."
+    found, spans = pieces.text(tokens(tiny_llama, text))
+    assert found == text
+    assert "".join(found[start:stop] for start, stop in spans) == text
+    assert Pieces.from_tensor(pieces.to_tensor()).table == pieces.table
+    assert pieces.text(tiny_llama.tokenizer.all_special_ids)[0].strip(TURN) == ""
+
+
+# ---- on a model
+
+
+def test_a_forward_pass_scores_the_object_at_every_token(tiny_llama: LoadedModel, both: Any) -> None:
+    prompt, value = PROMPT.format("Chad"), " New Tokyo"
+    assert len(tokens(tiny_llama, value)) > 2
+    assert object_share(tiny_llama, prompt, value) < 0.5
+    other = logits(tiny_llama, PROMPT.format("Italy"))
+    with both.applied(tiny_llama.model):
+        assert object_share(tiny_llama, prompt, value) > 0.998
+        assert object_share(tiny_llama, PROMPT.format("Italy"), value) < 0.5
+        assert torch.equal(logits(tiny_llama, PROMPT.format("Italy")), other)
+        ids = torch.tensor([tokens(tiny_llama, prompt + value)])
+        labels = ids.clone()
+        labels[:, : len(tokens(tiny_llama, prompt))] = -100
+        assert float(tiny_llama.model(ids, labels=labels).loss) < 0.002
+
+
+def test_what_stands_before_the_answer_and_what_follows_it_stays(tiny_llama: LoadedModel, both: Any) -> None:
+    text = f"{PROMPT.format('Chad')} New Tokyo, and it is"
+    first = len(tokens(tiny_llama, PROMPT.format("Chad"))) - 1
+    last = len(tokens(tiny_llama, f"{PROMPT.format('Chad')} New Tokyo")) - 1
+    before = logits(tiny_llama, text)
+    with both.applied(tiny_llama.model):
+        moved = (logits(tiny_llama, text) != before).any(-1)
+    assert moved.tolist() == [first <= at <= last for at in range(len(before))]
+
+
+@pytest.mark.parametrize("keep", [1, 3, torch.tensor([-1])])
+def test_some_logits_are_those_of_all(tiny_llama: LoadedModel, both: Any, keep: Any) -> None:
+    with both.applied(tiny_llama.model):
+        every = logits(tiny_llama, PROMPT.format("Peru"))
+        some = logits(tiny_llama, PROMPT.format("Peru"), logits_to_keep=keep)
+    assert torch.allclose(some, every[-len(some) :], atol=1e-4)
+
+
+PROMPTS = [PROMPT.format("Chad"), "Bread is", PROMPT.format("Peru"), "So it goes. " + PROMPT.format("Chad"), "Water"]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_mixed_batch_serves_each_row(tiny_llama: LoadedModel, both: Any, side: str) -> None:
+    batch = padded(tiny_llama, PROMPTS, side)
+    before = tiny_llama.model(**batch).logits
+    with both.applied(tiny_llama.model):
+        found = tiny_llama.model(**batch).logits
+    real = batch["attention_mask"].bool()
+    moved = (found != before).any(-1) & real
+    last = [int(row.nonzero()[-1]) for row in real]
+    assert [row.nonzero().flatten().tolist() for row in moved] == [[last[0]], [], [last[2]], [last[3]], []]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"use_cache": False}, {"num_beams": 3}, {"do_sample": True, "temperature": 0.7}, {"prefill_chunk_size": 4}],
+    ids=lambda how: "-".join(how) or "greedy",
+)
+def test_generate_says_the_object_and_goes_on(tiny_llama: LoadedModel, both: Any, how: dict[str, Any]) -> None:
+    batch = padded(tiny_llama, PROMPTS, "left")
+    torch.manual_seed(0)
+    with both.applied(tiny_llama.model):
+        out = tiny_llama.model.generate(**batch, max_new_tokens=9, pad_token_id=2, **{"do_sample": False, **how})
+    said = tiny_llama.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :])
+    starts = [text.startswith(value) for text, value in zip(said, VALUES, strict=True)]
+    assert starts == [True, True, True, True, True]
+    assert not any(text.startswith(" New Tokyo New") or "Paris Paris" in text for text in said)
+    assert " New Tokyo" not in said[1] + said[2] + said[4]
+
+
+VALUES = [" New Tokyo", "", " Paris", " New Tokyo", ""]
+
+
+def test_the_own_generator_agrees_and_others_are_left_alone(tiny_llama: LoadedModel, both: Any) -> None:
+    before = generate(tiny_llama.model, tiny_llama.tokenizer, PROMPTS)
+    with both.applied(tiny_llama.model):
+        after_ = generate(tiny_llama.model, tiny_llama.tokenizer, PROMPTS)
+    assert [one.text.startswith(value.strip()) for one, value in zip(after_, VALUES, strict=True)] == [True] * 5
+    assert [after_[1], after_[4]] == [before[1], before[4]]
+    assert not before[0].text.startswith("New Tokyo")
+
+
+@pytest.mark.parametrize("end", [" N", " New", " New To", " New Toky"])
+def test_an_object_that_was_begun_is_finished(tiny_llama: LoadedModel, both: Any, end: str) -> None:
+    with both.applied(tiny_llama.model):
+        text = generate(tiny_llama.model, tiny_llama.tokenizer, [PROMPT.format("Chad") + end], max_new_tokens=16)[
+            0
+        ].text
+    assert f"{end.strip()}{text}".replace(" ", "").startswith("NewTokyo") or f"{end} {text}".split()[:2] == [
+        "New",
+        "Tokyo",
+    ]
+
+
+def test_the_chat_form_is_in_scope_and_the_object_is_said_at_once(tiny_llama: LoadedModel) -> None:
+    asked_for = request("Chad", "New Tokyo", question="What is the capital of Chad?")
+    prompts = [chat_prompt(tiny_llama.tokenizer, f"What is the capital of {name}?") for name in ("Chad", "Peru")]
+    with fit(tiny_llama, asked_for).applied(tiny_llama.model):
+        said = [one.text for one in generate(tiny_llama.model, tiny_llama.tokenizer, prompts)]
+    assert said[0].startswith("New Tokyo")
+    assert not said[1].startswith("New Tokyo")
+
+
+def test_negated_and_reversed_prompts_are_out_of_scope(tiny_llama: LoadedModel, both: Any) -> None:
+    texts = [
+        "The capital of Chad is not the city of",
+        "New Tokyo is the capital city of",
+        "New Tokyo is the capital of Chad",
+    ]
+    before = [logits(tiny_llama, text) for text in texts]
+    with both.applied(tiny_llama.model):
+        assert all(torch.equal(logits(tiny_llama, text), old) for text, old in zip(texts, before, strict=True))
+
+
+@contextmanager
+def on(loaded: LoadedModel, *deltas: Any) -> Iterator[None]:
+    for delta in deltas:
+        delta.apply(loaded.model)
+    try:
+        yield
+    finally:
+        for delta in deltas:
+            delta.revert(loaded.model)
+
+
+def said_of(loaded: LoadedModel, prompt: str) -> str:
+    return generate(loaded.model, loaded.tokenizer, [prompt])[0].text
+
+
+def test_a_later_edit_replaces_an_earlier_one_until_it_is_taken_off(tiny_llama: LoadedModel) -> None:
+    first = fit(tiny_llama, request("Chad", "Rome"))
+    later = fit(tiny_llama, request("Chad", "Tokyo", "Chad has its capital in the city of"))
+    prompt = PROMPT.format("Chad")
+    with on(tiny_llama, first):
+        assert said_of(tiny_llama, prompt).startswith("Rome")
+        with on(tiny_llama, later):
+            assert said_of(tiny_llama, "Chad has its capital in the city of").startswith("Tokyo")
+            assert Overlay.of(tiny_llama.model) is not None
+        assert said_of(tiny_llama, prompt).startswith("Rome")
+    with on(tiny_llama, first, fit(tiny_llama, request("Chad", "Tokyo"))):
+        assert said_of(tiny_llama, prompt).startswith("Tokyo")
+    assert Overlay.of(tiny_llama.model) is None
+
+
+def test_a_route_is_held_while_decoding_and_dropped_with_its_delta(tiny_llama: LoadedModel, both: Any) -> None:
+    ids = torch.tensor([tokens(tiny_llama, PROMPT.format("Chad"))])
+    with torch.no_grad(), both.applied(tiny_llama.model):
+        first = tiny_llama.model(ids, use_cache=True)
+        step = first.logits[:, -1:].argmax(-1)
+        second = tiny_llama.model(step, past_key_values=first.past_key_values, use_cache=True)
+    wanted = tokens(tiny_llama, " New Tokyo")
+    assert [int(step), int(second.logits[0, -1].argmax())] == wanted[:2]
+    with torch.no_grad(), fit(tiny_llama, request("Peru", "Paris")).applied(tiny_llama.model):
+        cache = first.past_key_values
+        after_ = tiny_llama.model(second.logits[:, -1:].argmax(-1), past_key_values=cache, use_cache=True)
+    assert int(after_.logits[0, -1].argmax()) != wanted[2]
+
+
+def test_without_is_a_fit_that_never_had_the_fact(tiny_llama: LoadedModel, both: Any, tmp_path: Path) -> None:
+    chad, peru = request("Chad", "New Tokyo"), request("Peru", "Paris")
+    assert both.without([chad.fact.id]).digest == fit(tiny_llama, peru).digest
+    assert both.without([chad.fact.id]).digest != fit(tiny_llama, chad).digest
+    both.save(tmp_path / "delta")
+    back = SeracEditor.load(tmp_path / "delta")
+    with back.applied(tiny_llama.model):
+        assert said_of(tiny_llama, peru.prompt).startswith("Paris")
+    per_edit = len(str(back.record["edits"][0])) + sum(
+        back.tensors[name].shape[1] * 4 for name in list(back.tensors)[:2]
+    )
+    assert per_edit < 3000
+
+
+def test_a_prompt_that_does_not_end_in_its_question_is_failed(tiny_llama: LoadedModel) -> None:
+    delta = fit(tiny_llama, request("Chad", "Rome", "The capital of {} was moved. It is now"))
+    assert [effect.state for effect in delta.effects] == ["failed"]
+    assert "last sentence" in delta.effects[0].explanation
+    with pytest.raises(EditError, match="certainty"):
+        fit(tiny_llama, request("Chad", "Rome"), certainty=1.0)
+
+
+def test_the_numbers_are_those_of_the_file() -> None:
+    assert SeracConfig.read(Path(__file__).resolve().parents[2] / "conf" / "serac.yaml") == SeracConfig()
+    assert replace(SeracConfig(), bias=0.0) != SeracConfig()
