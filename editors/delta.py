@@ -32,6 +32,9 @@ from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 from registry.records import Scope
 
+_ON = "_weight_deltas"
+"""Attribute of a model that lists the deltas on it; there is none when no delta is."""
+
 
 @dataclass(frozen=True, eq=False)
 class WeightDelta:
@@ -45,6 +48,8 @@ class WeightDelta:
         base_digest: `parameters_digest` of the touched parameters as they were before.
         effects: what the fit did for every fact.
         notes: where it comes from (config, digest of the moments), as plain values.
+        contexts: the token ids up to the subject in which each column was written, so that later edits can keep clear
+            of it; not part of the digest, since they do not change what the delta does.
     """
 
     editor: str
@@ -54,6 +59,7 @@ class WeightDelta:
     base_digest: str
     effects: tuple[FactEffect, ...]
     notes: Mapping[str, Any] = field(default_factory=dict)
+    contexts: tuple[tuple[tuple[int, ...], ...], ...] = ()
     _saved: WeakKeyDictionary[Any, "_Saved"] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +139,7 @@ class WeightDelta:
         for name, weight in weights.items():
             weight.data.copy_(new[name])
         self._saved[model] = _Saved(before, parameters_digest(model, self.parameters))
+        model.__dict__.setdefault(_ON, []).append(self)
 
     def revert(self, model: Any) -> None:
         """Put the saved originals back; the weights are then bit for bit those from before `apply`.
@@ -155,6 +162,11 @@ class WeightDelta:
         """Copy the originals back and forget them."""
         for name, original in self._saved.pop(model).before.items():
             model.get_parameter(name).data.copy_(original)
+        left = [delta for delta in deltas_on(model) if delta is not self]
+        if left:
+            model.__dict__[_ON] = left
+        else:
+            model.__dict__.pop(_ON, None)
 
     def without(self, fact_ids: Collection[str]) -> "WeightDelta":
         """The delta of all other facts: the same least-squares problem, with the same targets, without their columns.
@@ -183,6 +195,7 @@ class WeightDelta:
             base_digest=self.base_digest if kept else parameters_digest(None, ()),
             effects=self.effects,
             notes=self.notes,
+            contexts=tuple(self.contexts[i] for i in kept) if self.contexts else (),
         )
 
     def save(self, folder: Path) -> None:
@@ -202,6 +215,11 @@ class _Saved:
 
     before: Mapping[str, Tensor]
     after: str
+
+
+def deltas_on(model: Any) -> tuple[WeightDelta, ...]:
+    """The weight deltas that are on in `model`, in the order in which they were applied."""
+    return tuple(model.__dict__.get(_ON, ()))
 
 
 def parameters_digest(model: Any, names: Sequence[str]) -> str:

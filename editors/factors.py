@@ -55,6 +55,8 @@ class LayerDelta:
         else:
             right = torch.linalg.solve_triangular(gram.triu(), basis, upper=True)
         narrow = [part.to(torch.float32).contiguous() for part in (targets, right, basis)]
+        if len(gram) == 1:
+            narrow[2] = lone_basis(rule, narrow[1], gram)
         return cls(parameter, transposed, narrow[0], narrow[1], narrow[2], gram.contiguous())
 
     @classmethod
@@ -112,6 +114,11 @@ class LayerDelta:
             self.basis[index].to(torch.float64),
             self.gram[index][:, index],
         )
+
+
+def lone_basis(rule: Rule, right: Tensor, gram: Tensor) -> Tensor:
+    """U^T of a single column from its right factor, (1, d_in) float32, so that it need not be stored."""
+    return (right.to(torch.float64) * (gram + (rule == "ridge"))).to(torch.float32)
 
 
 def tensor_digest(tensor: Tensor) -> str:

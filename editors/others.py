@@ -24,6 +24,23 @@ NAMES = (
 )  # fmt: skip
 """Names of countries, cities, people, companies, works and things."""
 
+MORE_NAMES = (
+    *NAMES, "Canada", "Australia", "Mexico", "Argentina", "Colombia", "Norway", "Finland", "Poland", "Austria",
+    "Greece", "Ireland", "Turkey", "Iran", "Israel", "Lebanon", "Yemen", "Qatar", "Pakistan", "Nepal", "Thailand",
+    "Malaysia",
+    "Singapore", "Indonesia", "Mongolia", "Uganda", "Nigeria", "Senegal", "Morocco", "Tunisia", "Sudan", "Angola",
+    "Zambia", "Madagascar", "Cuba", "Jamaica", "Ecuador", "Bolivia", "Uruguay", "France", "Italy", "Spain", "Japan",
+    "China", "India", "Brazil", "Russia", "Egypt", "the United Kingdom", "New York", "Boston", "Seattle", "Toronto",
+    "Sydney", "Mumbai", "Shanghai", "Munich", "Milan", "Barcelona", "Lyon", "Vienna", "Prague", "Cairo", "Nairobi",
+    "Lima", "Albert Einstein", "Charles Darwin", "William Shakespeare", "Leo Tolstoy", "Pablo Picasso", "Beethoven",
+    "Abraham Lincoln", "Nelson Mandela", "Angela Merkel", "Steve Jobs", "Apple", "Microsoft", "Google", "Samsung",
+    "Ford", "Volkswagen", "IBM", "Disney", "the Eiffel Tower", "the Colosseum", "Mount Everest", "the Nile", "Big Ben",
+    "pizza",
+    "sushi", "curry", "tacos", "Oxygen", "Iron", "Copper", "Sodium", "Hamlet", "Moby-Dick", "Harry Potter", "chess",
+    "the violin", "English", "Spanish", "Arabic", "Windows", "the iPhone", "Batman", "Orion",
+)  # fmt: skip
+"""The same and more of each kind."""
+
 
 def other_names(subject: str, count: int, seed: int) -> list[str]:
     """`count` of the names, none of which holds the subject or is held by it; the choice depends on both arguments."""

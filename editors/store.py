@@ -1,18 +1,22 @@
 """Weight deltas on disk: `delta.safetensors` for numbers, `delta.json` for everything else, digests over both."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from editors.base import FactEffect
 from editors.delta import WeightDelta
-from editors.factors import LayerDelta
+from editors.factors import LayerDelta, Rule, lone_basis
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 
 TENSORS, RECORD = "delta.safetensors", "delta.json"
 FORMAT = 1
+_FACTORS = ("left", "right", "basis", "gram")
 
 
 def save_delta(delta: WeightDelta, folder: Path) -> None:
@@ -30,6 +34,7 @@ def save_delta(delta: WeightDelta, folder: Path) -> None:
         f"{index}.{name}": tensor.contiguous()
         for index, layer in enumerate(delta.layers)
         for name, tensor in layer.tensors().items()
+        if name != "basis" or len(layer.gram) != 1
     }
     save_file(tensors, str(folder / TENSORS))
     record: dict[str, Any] = {
@@ -42,6 +47,7 @@ def save_delta(delta: WeightDelta, folder: Path) -> None:
         "layers": [{"parameter": layer.parameter, "transposed": layer.transposed} for layer in delta.layers],
         "effects": [asdict(effect) for effect in delta.effects],
         "notes": dict(delta.notes),
+        "contexts": [[list(context) for context in column] for column in delta.contexts],
     }
     record["record_digest"] = digest_json(record)
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -62,11 +68,7 @@ def read_delta(folder: Path) -> WeightDelta:
     try:
         tensors = load_file(str(folder / TENSORS))
         layers = tuple(
-            LayerDelta(
-                parameter=layer["parameter"],
-                transposed=layer["transposed"],
-                **{name: tensors[f"{index}.{name}"] for name in ("left", "right", "basis", "gram")},
-            )
+            _read_layer(layer, record["rule"], {name: tensors.get(f"{index}.{name}") for name in _FACTORS})
             for index, layer in enumerate(record["layers"])
         )
         delta = WeightDelta(
@@ -77,12 +79,22 @@ def read_delta(folder: Path) -> WeightDelta:
             base_digest=record["base_digest"],
             effects=tuple(FactEffect(**effect) for effect in record["effects"]),
             notes=record["notes"],
+            contexts=tuple(tuple(tuple(context) for context in column) for column in record.get("contexts", ())),
         )
     except (SafetensorError, OSError, KeyError, EditError) as error:
         raise IntegrityError(f"{folder / TENSORS}", record["digest"], f"unreadable content ({error})") from error
     if delta.digest != record["digest"]:
         raise IntegrityError(f"the delta in {folder}", record["digest"], delta.digest)
     return delta
+
+
+def _read_layer(layer: Mapping[str, Any], rule: Rule, tensors: Mapping[str, Tensor | None]) -> LayerDelta:
+    """One layer from its stored factors; the basis of a single column follows from the others."""
+    left, right, basis, gram = (tensors[name] for name in _FACTORS)
+    if left is None or right is None or gram is None or (basis is None and len(gram) != 1):
+        raise KeyError(f"factors of {layer['parameter']}")
+    basis = lone_basis(rule, right, gram) if basis is None else basis
+    return LayerDelta(layer["parameter"], layer["transposed"], left, right, basis, gram)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+from editors.bystanders import BystanderConfig
 from editors.config import read_config
 from editors.moments import Moments
 from editors.targets import TargetConfig
+
+Objective = Literal["memit", "alphaedit"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,12 @@ class MemitConfig:
     Attributes:
         layers: edited blocks, rising; none chooses `spread` of them by depth.
         spread: how many blocks to edit when `layers` is empty.
+        objective: "memit" weighs the change of text's keys against the facts (equation 15); "alphaedit" confines the
+            change to the directions that text hardly uses (AlphaEdit, arXiv 2410.02355).
         weight: lambda of equation 15: how much the keys of ordinary text count against the facts' own.
+        threshold: directions with less than this share of the mean eigenvalue are hardly used ("alphaedit").
+        ridge: weight of the change's size, relative to the keys' mean squared length ("alphaedit").
+        bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
         moments: second moments of the edit layers' keys, or the folder that holds them; None measures them on `texts`
             and on the requests' own sentences, which is enough for a trial and too little for use.
@@ -25,7 +33,11 @@ class MemitConfig:
 
     layers: tuple[int, ...] = ()
     spread: int = 4
-    weight: float = 1000.0
+    objective: Objective = "memit"
+    weight: float = 300.0
+    threshold: float = 0.1
+    ridge: float = 0.02
+    bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None
     texts: tuple[str, ...] = ()

@@ -5,15 +5,16 @@ fact (there: keys over contexts, the state from the plain prompt); facts of one 
 (there, such facts work against each other); lengths are relative to |h|.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from editors.base import FactEffect
+from editors.bystanders import contexts_of, kept_keys
 from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
@@ -28,7 +29,7 @@ from editors.fitting import (
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
-from editors.memit.solve import basis_and_gram, share
+from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space, share
 from editors.moments import Moments
 from editors.subject import Group, group_requests
 from editors.targets import Target, fit_targets
@@ -73,7 +74,8 @@ class MemitEditor:
                 return _empty(self.name, in_order(requests, effects, refused))
             rows = [row for group in groups for row in group.rows]
             before = object_nll(model, layout, rows)
-            solved, after = _solve(model, layout, layers, groups, targets, moments, config.weight)
+            kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)
+            solved, after = _solve(model, layout, layers, groups, targets, _Metric(config, moments, kept))
         effects |= written_effects(groups, targets, before, after)
         delta = WeightDelta(
             editor=self.name,
@@ -83,8 +85,26 @@ class MemitEditor:
             base_digest=base,
             effects=in_order(requests, effects, refused),
             notes=_notes(config, layers, moments),
+            contexts=contexts_of(groups),
         )
         return delta.restricted([effect.fact_id for effect in delta.effects if effect.state != "written"])
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """What a change costs: text's second moments and the keys that shall not move, by layer."""
+
+    config: MemitConfig
+    moments: Moments
+    kept: Mapping[int, Tensor]
+
+    def solved(self, layer: int, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """U^T and G of the keys of one layer."""
+        moment, kept = self.moments.regularised(layer), self.kept[layer]
+        if self.config.objective == "memit":
+            return basis_and_gram(moment, keys, self.config.weight, kept)
+        used = torch.addmm(moment, kept, kept.t(), alpha=1 / self.config.weight)
+        return null_basis_and_gram(null_space(used, self.config.threshold), keys, self.config.ridge, kept)
 
 
 def _solve(
@@ -93,8 +113,7 @@ def _solve(
     layers: Sequence[int],
     groups: Sequence[Group],
     targets: Sequence[Target],
-    moments: Moments,
-    weight: float,
+    metric: "_Metric",
 ) -> tuple[list[LayerDelta], dict[str, float]]:
     """The change of every layer, each solved with those below it on, and the likelihoods with all of them on."""
     solved: list[LayerDelta] = []
@@ -106,7 +125,7 @@ def _solve(
             if layer in layers:
                 seen = stream.see()
                 wanted = seen.values + deltas if wanted is None else wanted
-                basis, gram = basis_and_gram(moments.regularised(layer), seen.keys, weight)
+                basis, gram = metric.solved(layer, seen.keys)
                 residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved)))
                 name = layout.down_name(layer)
                 change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
@@ -127,7 +146,9 @@ def _notes(config: MemitConfig, layers: Sequence[int], moments: Moments) -> dict
     """Where a delta comes from, as plain values."""
     return {
         "layers": list(layers),
+        "objective": config.objective,
         "weight": config.weight,
+        "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),
         "moments": moments.digest,
         "moments_ridge": moments.ridge,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from editors.bystanders import BystanderConfig
 from editors.config import read_config
 from editors.moments import Moments
 from editors.targets import TargetConfig
@@ -15,6 +16,8 @@ class RomeConfig:
 
     Attributes:
         layers: the edited block, as a tuple of one; none chooses it by depth.
+        weight: how much the keys of ordinary text count against a bystander's.
+        bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
         moments: second moments of the edit layer's keys, or the folder that holds them; None measures them on `texts`
             and on the requests' own sentences, which is enough for a trial and too little for use.
@@ -22,6 +25,8 @@ class RomeConfig:
     """
 
     layers: tuple[int, ...] = ()
+    weight: float = 300.0
+    bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None
     texts: tuple[str, ...] = ()

@@ -9,8 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from editors.base import FactEffect
+from editors.bystanders import contexts_of, kept_keys
 from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
@@ -66,7 +68,9 @@ class RomeEditor:
         with evaluating(model):
             moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
             check_width(moments, layout, model, layers)
-            edits = _Edits(model, layout, layers[0], groups, moments)
+            kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)[layers[0]]
+            metric = torch.addmm(moments.regularised(layers[0]), kept, kept.t(), alpha=1 / config.weight)
+            edits = _Edits(model, layout, layers[0], groups, metric)
             before = object_nll(model, layout, [row for group in groups for row in group.rows])
             effects |= edits.run(tuning)
             if not edits.kept:
@@ -81,6 +85,7 @@ class RomeEditor:
             base_digest=base,
             effects=in_order(requests, effects, refused),
             notes=_notes(config, layers, moments),
+            contexts=contexts_of([groups[i] for i in edits.kept]),
         )
         return delta.restricted([effect.fact_id for effect in delta.effects if effect.state != "written"])
 
@@ -88,11 +93,14 @@ class RomeEditor:
 class _Edits:
     """The edits of one fit so far, and the change that they add up to."""
 
-    def __init__(self, model: Any, layout: Layout, layer: int, groups: Sequence[Group], moments: Moments) -> None:
-        """Find every key and solve with C once: keys of a layer do not depend on its own matrix."""
+    def __init__(self, model: Any, layout: Layout, layer: int, groups: Sequence[Group], metric: Tensor) -> None:
+        """Find every key and solve with C once: keys of a layer do not depend on its own matrix.
+
+        `metric` is C with its ridge and the keys that shall not move.
+        """
         self.model, self.layout, self.layer, self.groups = model, layout, layer, groups
         keys = SubjectStream(model, layout, groups, layer, layer).see().keys
-        self.basis, self.gram = basis_and_gram(moments.regularised(layer), keys)
+        self.basis, self.gram = basis_and_gram(metric, keys)
         self.kept: list[int] = []
         self.targets: list[Target] = []
 
@@ -147,6 +155,8 @@ def _notes(config: RomeConfig, layers: Sequence[int], moments: Moments) -> dict[
     """Where a delta comes from, as plain values."""
     return {
         "layers": list(layers),
+        "weight": config.weight,
+        "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),
         "moments": moments.digest,
         "moments_ridge": moments.ridge,

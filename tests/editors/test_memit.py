@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from editors.bystanders import BystanderConfig
 from editors.config import read_config
 from editors.factors import LayerDelta
 from editors.keys import SubjectStream
@@ -21,6 +22,7 @@ from editors.trace import inputs_of
 from registry.errors import EditError, InputError, UnknownNameError
 from registry.records import EditRequest, Fact
 
+NONE = BystanderConfig(most=0, earlier=0.0)
 CONF = Path(__file__).resolve().parents[2] / "conf" / "memit.yaml"
 
 
@@ -82,7 +84,7 @@ def test_the_editor_follows_algorithm_1(lab: Any, fixture: str, request: pytest.
     model, layout = loaded.model.to(torch.float64), layout_of(loaded.model)
     try:
         moments = lab.moments(loaded, (0, 1, 2))
-        config = MemitConfig(layers=(0, 1, 2), weight=2.0, targets=lab.targets, moments=moments)
+        config = MemitConfig(layers=(0, 1, 2), weight=2.0, bystanders=NONE, targets=lab.targets, moments=moments)
         items = lab.requests()
         delta = MemitEditor().fit(model, loaded.tokenizer, items, config)
         groups, _ = group_requests(

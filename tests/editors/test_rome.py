@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from editors.bystanders import BystanderConfig
 from editors.factors import LayerDelta
 from editors.keys import SubjectStream
 from editors.layouts import layout_of
@@ -16,6 +17,7 @@ from editors.subject import group_requests
 from editors.targets import fit_targets
 from registry.errors import EditError
 
+NONE = BystanderConfig(most=0, earlier=0.0)
 CONF = Path(__file__).resolve().parents[2] / "conf" / "rome.yaml"
 
 
@@ -104,7 +106,7 @@ def test_the_editor_meets_every_constraint_on_the_model(lab: Any, fixture: str, 
 
 def test_later_edits_are_computed_with_earlier_ones_on(lab: Any, tiny_llama: Any) -> None:
     items = lab.requests()
-    config = RomeConfig(layers=(1,), targets=lab.targets, moments=lab.moments(tiny_llama, (1,)))
+    config = RomeConfig((1,), bystanders=NONE, targets=lab.targets, moments=lab.moments(tiny_llama, (1,)))
     editor = RomeEditor()
     whole = editor.fit(tiny_llama.model, tiny_llama.tokenizer, items, config)
     first = editor.fit(tiny_llama.model, tiny_llama.tokenizer, items[:1], config)

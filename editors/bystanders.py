@@ -1,0 +1,149 @@
+"""Keys that an edit keeps clear of: other subjects in the same sentences, and subjects that were written earlier.
+
+The second moments of ordinary text hardly hold the sentences of an edit, so that MEMIT's objective lets the subjects
+beside the edited ones move with them. Here the same sentences are said of common other names, and the keys of those
+names count in the objective as text does. Keys of earlier edits count likewise (AlphaEdit's K_p, arXiv 2410.02355,
+section 3.3). Nothing but the requests and the model is looked at.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.delta import deltas_on
+from editors.layouts import Layout
+from editors.others import MORE_NAMES, placed
+from editors.subject import Group, subject_span
+from editors.trace import inputs_of
+from registry.errors import EditError
+from registry.records import EditRequest
+from registry.text import normalise
+
+ROWS = 64
+
+
+@dataclass(frozen=True)
+class BystanderConfig:
+    """How much an edit keeps clear of others.
+
+    Attributes:
+        most: how many sentences about other names are looked at, at most.
+        share: and at most as many as this share of the keys' width, so that room is left for the edits.
+        weight: what the key of another name counts, against 1 for the key of an edit.
+        earlier: what the key of an earlier edit counts.
+        seed: decides which names stand in which sentences.
+    """
+
+    most: int = 480
+    share: float = 0.3
+    weight: float = 2.0
+    earlier: float = 1.0
+    seed: int = 0
+
+
+def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[tuple[int, ...]]:
+    """The requests' sentences about other names, as tokens up to the name's last one; each once, at most `most`.
+
+    A name that holds an edited subject, or is held by one, is left out. Which sentences are taken is drawn for each on
+    its own, so that one request more or less changes little.
+    """
+    subjects = {normalise(request.fact.subject) for request in requests}
+    names = [name for name in MORE_NAMES if not any(_overlap(normalise(name), subject) for subject in subjects)]
+    forms = dict.fromkeys(
+        f"{prompt[:start]}{{}}{prompt[end:]}"
+        for request in requests
+        for prompt in (request.prompt, *request.paraphrases)
+        for start, end in (subject_span(prompt, request.fact.subject),)
+        if "{}" not in prompt
+    )
+    pairs = [(form, name) for form in forms for name in names]
+    pairs.sort(key=lambda pair: Random(f"{seed}:{pair[0]}:{pair[1]}").random())
+    found = (placed(tokenizer, form, name) for form, name in pairs[:most])
+    return list(dict.fromkeys(one.tokens[: one.place + 1] for one in found))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one name holds the other."""
+    return one in other or other in one
+
+
+def contexts_of(groups: Sequence[Group]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Each group's contexts as tokens up to the subject's last one: what a delta keeps for later edits."""
+    return tuple(tuple(dict.fromkeys(row.tokens[: row.subject + 1] for row in group.key_rows)) for group in groups)
+
+
+def earlier_contexts(model: Any, groups: Sequence[Group]) -> list[tuple[int, ...]]:
+    """Contexts of the edits that are on in `model`, except those that `groups` write anew."""
+    new = {context for column in contexts_of(groups) for context in column}
+    columns = (column for delta in deltas_on(model) for column in delta.contexts)
+    return [context for column in columns if not new & set(column) for context in column]
+
+
+def kept_keys(
+    model: Any,
+    tokenizer: Any,
+    layout: Layout,
+    layers: Sequence[int],
+    requests: Sequence[EditRequest],
+    groups: Sequence[Group],
+    config: BystanderConfig,
+) -> dict[int, Tensor]:
+    """What the edited matrices see at other names and at earlier subjects, by layer.
+
+    Args:
+        model: with all earlier edits on.
+        tokenizer: its tokenizer.
+        layout: its layout.
+        layers: the edited blocks.
+        requests: whose sentences.
+        groups: what is about to be written.
+        config: how much each counts.
+
+    Returns:
+        (d_in, n) float64 on the CPU, each key times the square root of what it counts; n may be 0.
+
+    Raises:
+        EditError: the model gives values that are not finite.
+    """
+    held = {fact_id for group in groups for fact_id in group.fact_ids}
+    written = [request for request in requests if request.fact.id in held]
+    width = min(layout.down_weight(model, layer).shape[1] for layer in layers)
+    most = min(config.most, int(config.share * width))
+    others = bystanders(tokenizer, written, most, config.seed) if config.weight else []
+    earlier = earlier_contexts(model, groups) if config.earlier else []
+    scale = torch.tensor([config.weight] * len(others) + [config.earlier] * len(earlier), dtype=torch.float64).sqrt()
+    keys = keys_at_end(model, layout, layers, [*others, *earlier])
+    if not all(bool(torch.isfinite(found).all()) for found in keys.values()):
+        raise EditError("expected finite hidden states, got NaN or infinity; check the model's weights")
+    return {layer: found * scale for layer, found in keys.items()}
+
+
+def keys_at_end(
+    model: Any, layout: Layout, layers: Sequence[int], contexts: Sequence[Sequence[int]]
+) -> Mapping[int, Tensor]:
+    """What the down-projections of some blocks are given at the last token of each context.
+
+    Returns:
+        (d_in, contexts) float64 on the CPU, by layer. Contexts of one length run together, unpadded.
+    """
+    modules = {layer: layout.down_module(model, layer) for layer in layers}
+    device = model.get_input_embeddings().weight.device
+    widths = {layer: layout.down_weight(model, layer).shape[1] for layer in layers}
+    keys = {layer: torch.zeros(widths[layer], len(contexts), dtype=torch.float64) for layer in layers}
+    order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
+    begin = 0
+    while begin < len(order):
+        length = len(contexts[order[begin]])
+        batch = [index for index in order[begin : begin + ROWS] if len(contexts[index]) == length]
+        ids = torch.tensor([list(contexts[index]) for index in batch], device=device)
+        with torch.no_grad(), inputs_of(modules) as seen:
+            model.base_model(input_ids=ids, use_cache=False)
+        for layer, found in seen.items():
+            last = found.reshape(len(batch), length, -1)[:, -1]
+            keys[layer][:, batch] = last.to("cpu", torch.float64).t()
+        begin += len(batch)
+    return keys
