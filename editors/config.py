@@ -17,15 +17,27 @@ def read_config(kind: type[T], path: Path) -> T:
         InputError: the file is missing, not a mapping, or a value has the wrong type.
         UnknownNameError: a key that the config does not have.
     """
+    return build_config(kind, read_values(path, kind.__name__), str(path))
+
+
+def read_values(path: Path, what: str) -> Any:
+    """The plain values of a YAML file; an empty file gives none.
+
+    Args:
+        path: the file.
+        what: whose numbers they are, for messages.
+
+    Raises:
+        InputError: the file is missing or no YAML.
+    """
     import yaml
 
     if not path.is_file():
-        raise InputError(f"a YAML file for {kind.__name__}", str(path), "name an existing file")
+        raise InputError(f"a YAML file for {what}", str(path), "name an existing file")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
-    return build_config(kind, raw or {}, str(path))
 
 
 def build_config(kind: type[T], values: Any, where: str) -> T:

@@ -201,9 +201,10 @@ def _data_digest(data: Path) -> str:
 
 
 def _plain_config(config: Any) -> dict[str, Any]:
-    """The config's numbers; moments and texts are named elsewhere."""
+    """The config's numbers, and folders by name; moments and texts are named elsewhere."""
     if config is None:
         return {}
     bare = replace(config, moments=None) if hasattr(config, "moments") else config
     kept = {name: value for name, value in asdict(bare).items() if name not in ("moments", "texts")}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
