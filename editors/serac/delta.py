@@ -11,9 +11,10 @@ from editors.base import FactEffect
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
+from editors.serac.embed import Embedder
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
-from editors.serac.scope import Edit, Embedder, Scope
+from editors.serac.scope import Edit, Scope
 from editors.stored import StoredDelta, Undo
 from registry.digests import digest_json
 from registry.records import Scope as Memory

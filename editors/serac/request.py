@@ -14,9 +14,10 @@ from editors.generate import generate
 from editors.sequences import unrouted
 from editors.serac.background import MASK, SENTENCES
 from editors.serac.config import SeracConfig
+from editors.serac.embed import Wording
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
-from editors.serac.scope import Edit, Wording, ask_of
+from editors.serac.scope import Edit, ask_of
 from editors.serac.solve import likeliest
 from editors.serac.text import FILLERS, negated, words_of
 from editors.subject import answer_row

@@ -1,0 +1,137 @@
+"""Wordings as vectors: the model's own hidden states of each word, whitened against ordinary sentences."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.sequences import unrouted
+from editors.serac.pieces import Pieces
+from editors.serac.solve import Whitening, rarity
+from editors.serac.text import FILLERS
+
+MASKED = -1
+"""Stands for the subject in a wording."""
+
+BATCH = 64
+"""Sentences that are embedded in one pass."""
+
+Wording = tuple[int, ...]
+"""A sentence as token ids, its subject as one `MASKED`."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A wording as vectors.
+
+    Attributes:
+        vectors: (n, d), of length 1.
+        weights: (n,), how rare each word is.
+    """
+
+    vectors: Tensor
+    weights: Tensor
+
+
+class Embedder:
+    """Words as the model's own hidden states, whitened against ordinary sentences.
+
+    A hook on one block stays on until `close`; it looks at the calls of `_states` only, whatever other threads do.
+    """
+
+    def __init__(
+        self, model: Any, block: Any, pieces: Pieces, sentences: Sequence[Wording], mask: int, sink: int
+    ) -> None:
+        """Measure ordinary sentences.
+
+        Args:
+            model: the model, read without side memories.
+            block: its block whose input is read.
+            pieces: the vocabulary.
+            sentences: ordinary sentences.
+            mask: token that stands for a subject.
+            sink: token put before every sentence; the model's first state is unlike any other.
+        """
+        self._model, self._pieces, self._mask, self._sink = model, pieces, mask, sink
+        self._held = Counter(stem for one in sentences for stem in {pieces.stems[token] for token in one if token >= 0})
+        self._size = len(sentences)
+        self._stored: dict[Wording, Words] = {}
+        self._here = _Here()
+        self._hook = block.register_forward_pre_hook(self._see, with_kwargs=True, prepend=True)
+        try:
+            self._whitening = Whitening.of(torch.cat(self._states(sentences)))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Take the hook off."""
+        self._hook.remove()
+
+    def __call__(self, sentence: Wording) -> Words:
+        """The words of a sentence beside its subject."""
+        return self._stored[sentence] if sentence in self._stored else self._words([sentence])[0]
+
+    def store(self, sentences: Iterable[Wording]) -> None:
+        """Keep the words of sentences that will be asked for again."""
+        new = [one for one in dict.fromkeys(sentences) if one not in self._stored]
+        for begin in range(0, len(new), BATCH):
+            batch = new[begin : begin + BATCH]
+            self._stored.update(zip(batch, self._words(batch), strict=True))
+
+    def _words(self, sentences: Sequence[Wording]) -> list[Words]:
+        """Embed some sentences in one pass."""
+        weights = [[self._rarity(self._pieces.stems[token]) for token in one if token != MASKED] for one in sentences]
+        return [
+            Words(self._whitening(states), states.new_tensor(rare))
+            for states, rare in zip(self._states(sentences), weights, strict=True)
+        ]
+
+    def _rarity(self, stem: str) -> float:
+        """Weight of a word; words that say little have the least."""
+        little = stem in FILLERS or stem in ("'s", "\u2019s", "s") or not any(letter.isalnum() for letter in stem)
+        return rarity(self._size, self._size) if little else rarity(self._held[stem], self._size)
+
+    def _states(self, sentences: Sequence[Wording]) -> list[Tensor]:
+        """Hidden states (n, d) of each sentence's tokens beside its subject, float32."""
+        device = self._model.get_input_embeddings().weight.device
+        rows = [[self._sink, *(self._mask if at == MASKED else at for at in one)] for one in sentences]
+        ids = torch.full((len(rows), max(map(len, rows))), self._sink, device=device)
+        real = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row, device=device)
+            real[index, : len(row)] = 1
+        self._here.wanted = True
+        try:
+            with unrouted(self._model), torch.no_grad():
+                self._model.base_model(input_ids=ids, attention_mask=real, use_cache=False)
+        except _Seen as seen:
+            hidden = seen.hidden.float()
+        finally:
+            self._here.wanted = False
+        return [
+            hidden[index, [at + 1 for at, token in enumerate(one) if token != MASKED]]
+            for index, one in enumerate(sentences)
+        ]
+
+    def _see(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if self._here.wanted:
+            raise _Seen(args[0] if args else kwargs["hidden_states"])
+
+
+class _Here(threading.local):
+    """Whether this thread asks for hidden states."""
+
+    wanted = False
+
+
+class _Seen(Exception):
+    """Ends a call at the block whose input was asked for."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
