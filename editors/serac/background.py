@@ -113,5 +113,20 @@ What is X famous for?
 X is often called the
 X stands for
 The opposite of X is
-X is a kind of""".splitlines()
+X is a kind of
+The capital city of X is
+The biggest city of X is
+The money of X is the
+The language of X is
+The president of X is
+The prime minister of X is
+X lies on the continent of
+X is a city in the country of
+The head office of X is in
+The chief executive of X is
+X was founded by
+The author of X is
+The symbol of X is
+X was discovered by
+The reigning champion of X is""".splitlines()
 )

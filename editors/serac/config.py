@@ -13,29 +13,34 @@ class SeracConfig:
 
     A text that names the edit's subject is in scope when
 
-        similarity * s + agreement * (a - agreement_centre) + bias >= 0
+        similarity * s + agreement * (a - agreement_centre) - contrast * d + bias >= 0
 
-    with s the likeness of the wordings and a the agreement of the base model's own next words after both; the second
-    term is left out where the answers begin differently (a question against a sentence to be gone on with). The
-    weights are a logistic regression on the relations of the atlas (docs/editors/serac.md), so the sum is the log-odds
-    of "the same relation" for as many texts in scope as out of it.
+    with s the likeness of the wordings, a the agreement of the base model's own next words after both, and d how
+    clearly the wordings are alike to different ordinary sentences. The second term is left out where the answers begin
+    differently (a question against a sentence to be gone on with), and speaks only against where d is above its gate.
+    The weights are a logistic regression on the relations of the atlas (docs/editors/serac.md), so the sum is the
+    log-odds of "the same relation" for as many texts in scope as out of it, less a half for caution.
 
     Attributes:
         depth: which hidden states embed words, as a share of the model's blocks.
         similarity: weight of s.
         agreement: weight of a.
         agreement_centre: the a that speaks neither for nor against.
-        bias: log-odds of a text that has s = 0 and no a.
+        contrast: weight of d.
+        contrast_gate: the d from which equal answers are no evidence.
+        bias: log-odds of a text that has s = 0, d = 0 and no a.
         certainty: probability that is moved onto the next token of the object.
         paraphrases: how many of a request's paraphrases are stored beside its prompt and question.
         continuations: how many of the base model's next tokens after the prompt are stored, for a.
     """
 
     depth: float = 0.27
-    similarity: float = 6.6
-    agreement: float = 7.7
+    similarity: float = 4.3
+    agreement: float = 5.5
     agreement_centre: float = 0.37
-    bias: float = -2.2
+    contrast: float = 8.4
+    contrast_gate: float = 0.1
+    bias: float = -0.3
     certainty: float = 0.999
     paraphrases: int = 6
     continuations: int = 64

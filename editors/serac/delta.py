@@ -15,6 +15,7 @@ from editors.serac.embed import Embedder
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, Scope
+from editors.serac.solve import Weights
 from editors.stored import StoredDelta, Undo
 from registry.digests import digest_json
 from registry.records import Scope as Memory
@@ -63,7 +64,7 @@ class SeracDelta(StoredDelta):
             embed = Embedder(model, block, pieces, sentences, about["mask"], about["sink"])
         else:
             pieces, embed = known.pieces, known.embed
-        weights = tuple(self.record["weights"])
+        weights = Weights(**self.record["weights"])
         return Scope(self._edits(), pieces, embed, weights, self.record["certainty"], shared)
 
     def _edits(self) -> tuple[Edit, ...]:

@@ -7,6 +7,7 @@ object. So an edit costs a few forward passes, and removing it is exact.
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from editors.serac.delta import VOCABULARY, SeracDelta, empty_delta, followings,
 from editors.serac.pieces import Pieces
 from editors.serac.request import about, stored
 from editors.serac.scope import Edit
+from editors.serac.solve import Weights
 from editors.trace import evaluating
 from registry.errors import EditError, InputError
 from registry.progress import track
@@ -69,7 +71,7 @@ class SeracEditor:
             base_digest=parameters_digest(model, names),
             record={
                 "embedder": about(tokenizer, pieces, config),
-                "weights": [config.similarity, config.agreement, config.agreement_centre, config.bias],
+                "weights": {item.name: getattr(config, item.name) for item in fields(Weights)},
                 "certainty": config.certainty,
                 "edits": [plain(edit) for edit in edits],
             },

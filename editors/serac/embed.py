@@ -11,7 +11,7 @@ from torch import Tensor
 
 from editors.sequences import unrouted
 from editors.serac.pieces import Pieces
-from editors.serac.solve import Whitening, rarity
+from editors.serac.solve import Whitening, contrast, likeness, rarity
 from editors.serac.text import FILLERS
 
 MASKED = -1
@@ -31,10 +31,12 @@ class Words:
     Attributes:
         vectors: (n, d), of length 1.
         weights: (n,), how rare each word is.
+        profile: (sentences,), how alike it is to each ordinary sentence.
     """
 
     vectors: Tensor
     weights: Tensor
+    profile: Tensor
 
 
 class Embedder:
@@ -63,16 +65,30 @@ class Embedder:
         self._here = _Here()
         self._hook = block.register_forward_pre_hook(self._see, with_kwargs=True, prepend=True)
         try:
-            self._whitening = Whitening.of(torch.cat(self._states(sentences)))
+            states = self._states(sentences)
+            self._whitening = Whitening.of(torch.cat(states))
         except BaseException:
             self.close()
             raise
+        owner = [index for index, one in enumerate(states) for _ in one]
+        self._ordinary = (
+            self._whitening(torch.cat(states)),
+            torch.cat([self._weights(one, part) for one, part in zip(sentences, states, strict=True)]),
+            torch.tensor(owner, device=states[0].device),
+        )
 
     def close(self) -> None:
         """Take the hook off."""
         self._hook.remove()
 
-    def __call__(self, sentence: Wording) -> Words:
+    def compare(self, one: Wording, other: Wording) -> tuple[float, float]:
+        """Likeness and contrast of two sentences."""
+        left, right = self._words_of(one), self._words_of(other)
+        alone = torch.zeros(len(right.vectors), dtype=torch.long, device=right.vectors.device)
+        alike = likeness(left.vectors, left.weights, right.vectors, right.weights, alone)
+        return float(alike.sum()), contrast(left.profile, right.profile)
+
+    def _words_of(self, sentence: Wording) -> Words:
         """The words of a sentence beside its subject."""
         return self._stored[sentence] if sentence in self._stored else self._words([sentence])[0]
 
@@ -85,11 +101,15 @@ class Embedder:
 
     def _words(self, sentences: Sequence[Wording]) -> list[Words]:
         """Embed some sentences in one pass."""
-        weights = [[self._rarity(self._pieces.stems[token]) for token in one if token != MASKED] for one in sentences]
-        return [
-            Words(self._whitening(states), states.new_tensor(rare))
-            for states, rare in zip(self._states(sentences), weights, strict=True)
-        ]
+        found = []
+        for one, states in zip(sentences, self._states(sentences), strict=True):
+            vectors, weights = self._whitening(states), self._weights(one, states)
+            found.append(Words(vectors, weights, likeness(vectors, weights, *self._ordinary)))
+        return found
+
+    def _weights(self, sentence: Wording, states: Tensor) -> Tensor:
+        """How rare each word of a sentence is, (n,)."""
+        return states.new_tensor([self._rarity(self._pieces.stems[token]) for token in sentence if token != MASKED])
 
     def _rarity(self, stem: str) -> float:
         """Weight of a word; words that say little have the least."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from editors.serac.text import TURN, Span
 
 _META = "\u2581"
+_ENDS = frozenset(bytes([one]) for one in f"{TURN} \n\t.,;:!?)]}}".encode())
 _PRINTED = (*range(33, 127), *range(161, 173), *range(174, 256))
 
 
@@ -87,14 +88,10 @@ class Pieces:
 
     @cached_property
     def _ends(self) -> tuple[int, ...]:
-        return tuple(
-            index
-            for index, piece in enumerate(self.table)
-            if piece and not (piece[:1].isalnum() or piece[:1] >= b"\x80")
-        )
+        return tuple(index for index, piece in enumerate(self.table) if piece[:1] in _ENDS)
 
     def word_ends(self, size: int) -> list[int]:
-        """Tokens below `size` before which a word has ended: they do not go on with a letter or a digit."""
+        """Tokens below `size` before which a name has ended: white space, a stop, or the end of a turn."""
         return [token for token in self._ends if token < size]
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from editors.serac.embed import MASKED, Embedder, Wording
 from editors.serac.pieces import Pieces
-from editors.serac.solve import after, agreement, likeness, log_odds
+from editors.serac.solve import Weights, after, agreement
 from editors.serac.text import (
     Asked,
     Span,
@@ -155,7 +155,7 @@ class Scope:
         edits: the edits, in order.
         pieces: the vocabulary.
         embed: makes vectors.
-        weights: see `solve.log_odds`.
+        weights: of the evidence.
         certainty: of the pointer.
         shared: digest of what vocabulary and vectors depend on.
     """
@@ -163,7 +163,7 @@ class Scope:
     edits: tuple[Edit, ...]
     pieces: Pieces
     embed: Embedder
-    weights: tuple[float, float, float, float]
+    weights: Weights
     certainty: float
     shared: str
 
@@ -187,10 +187,6 @@ class Scope:
 
     def score(self, edit: Edit, question: Question, following: Mapping[int, float] | None) -> float:
         """Log-odds that a question asks for what an edit stores."""
-        asked_for = self.embed(question.wording)
-        best = max(
-            likeness(one.vectors, one.weights, asked_for.vectors, asked_for.weights)
-            for one in map(self.embed, edit.wordings)
-        )
         agreed = agreement(edit.following, following) if following is not None and edit.open else None
-        return log_odds(best, agreed, self.weights)
+        compared = (self.embed.compare(one, question.wording) for one in edit.wordings)
+        return max(self.weights.log_odds(s, agreed, d) for s, d in compared)

@@ -53,24 +53,47 @@ def rarity(count: int, documents: int) -> float:
     return max(math.log((documents + 1) / (count + 0.5)), 0.05)
 
 
-def likeness(left: Tensor, left_weight: Tensor, right: Tensor, right_weight: Tensor) -> float:
-    """s: how alike two wordings are, -1 to 1.
+def likeness(one: Tensor, one_weight: Tensor, others: Tensor, other_weight: Tensor, owner: Tensor) -> Tensor:
+    """s: how alike a wording is to each of some others, -1 to 1.
 
     Each word looks for the word of the other side that is most like it; the mean over the words of a side is weighted
     by their rarity, and both sides count the same.
 
     Args:
-        left: words of one wording, (n, d), rows of length 1.
-        left_weight: (n,).
-        right: words of the other, (m, d).
-        right_weight: (m,).
+        one: words of a wording, (n, d), rows of length 1.
+        one_weight: (n,).
+        others: words of all the others, (m, d).
+        other_weight: (m,).
+        owner: which other each word belongs to, (m,), rising from 0.
+
+    Returns:
+        (others,); empty where there are no words to compare with, and 0 for a wording without words.
     """
-    if not len(left) or not len(right):
+    count = int(owner[-1]) + 1 if len(owner) else 0
+    if not len(one) or not count:
+        return others.new_zeros(count)
+    cosines = one @ others.T
+    found = cosines.new_full((len(one), count), -1.0).scatter_reduce(1, owner.expand_as(cosines), cosines, "amax")
+    there = (found * one_weight[:, None]).sum(dim=0) / one_weight.sum()
+    total = other_weight.new_zeros(count)
+    back = total.index_add(0, owner, cosines.max(dim=0).values * other_weight) / total.index_add(0, owner, other_weight)
+    return (there + back) / 2
+
+
+def contrast(one: Tensor, other: Tensor) -> float:
+    """d: how clearly two wordings are alike to different ordinary sentences, 0 to 2.
+
+    With P the sentence that one is most like, Q that of the other: the lesser of what each is nearer to its own than to
+    the other's. "The capital of X is" and "the largest city in X is" differ so, however often their answers agree.
+
+    Args:
+        one: likeness of a wording to each ordinary sentence, (sentences,).
+        other: that of the other.
+    """
+    if not len(one):
         return 0.0
-    cosines = left @ right.T
-    there = (cosines.max(dim=1).values * left_weight).sum() / left_weight.sum()
-    back = (cosines.max(dim=0).values * right_weight).sum() / right_weight.sum()
-    return float((there + back) / 2)
+    p, q = int(one.argmax()), int(other.argmax())
+    return max(0.0, min(float(one[p] - one[q]), float(other[q] - other[p])))
 
 
 def likeliest(logits: Tensor, count: int) -> dict[int, float]:
@@ -89,16 +112,29 @@ def agreement(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     return sum(math.sqrt(one[token] * other[token]) for token in sorted(one.keys() & other.keys()))
 
 
-def log_odds(likeness: float, agreement: float | None, weights: tuple[float, float, float, float]) -> float:
-    """Log-odds that two texts ask the same of one subject.
+@dataclass(frozen=True)
+class Weights:
+    """A logistic regression of s, a and d; see `editors.serac.config.SeracConfig`."""
 
-    Args:
-        likeness: s.
-        agreement: a, None where the answers begin differently.
-        weights: of s and a, the centre of a, and the bias.
-    """
-    of_s, of_a, centre, bias = weights
-    return of_s * likeness + (0.0 if agreement is None else of_a * (agreement - centre)) + bias
+    similarity: float
+    agreement: float
+    agreement_centre: float
+    contrast: float
+    contrast_gate: float
+    bias: float
+
+    def log_odds(self, s: float, a: float | None, d: float) -> float:
+        """Log-odds that two texts ask the same of one subject.
+
+        Args:
+            s: likeness of the wordings.
+            a: agreement of what follows; None where the answers begin differently.
+            d: contrast of the wordings.
+        """
+        agreed = 0.0 if a is None else a - self.agreement_centre
+        if d > self.contrast_gate:
+            agreed = min(agreed, 0.0)
+        return self.similarity * s + self.agreement * agreed - self.contrast * d + self.bias
 
 
 def pointer_bias(logits: Tensor, chosen: Tensor, certainty: float) -> Tensor:

@@ -14,7 +14,17 @@ from editors.serac.config import SeracConfig
 from editors.serac.editor import SeracEditor
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
-from editors.serac.solve import Whitening, after, agreement, likeliest, likeness, log_odds, pointer_bias, rarity
+from editors.serac.solve import (
+    Weights,
+    Whitening,
+    after,
+    agreement,
+    contrast,
+    likeliest,
+    likeness,
+    pointer_bias,
+    rarity,
+)
 from editors.serac.text import TURN, asked, begun, is_filler, mentions, negated
 from registry.errors import EditError
 from registry.records import EditRequest, Fact
@@ -75,12 +85,20 @@ def test_the_pointer_is_the_mixture_of_pointer_networks() -> None:
 
 def test_likeness_looks_for_each_words_best_match() -> None:
     one, other = torch.eye(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[[2, 0]]
-    heavy = torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64)
-    flat = torch.ones(3, dtype=torch.float64)
-    assert likeness(one, flat, other, flat[:2]) == pytest.approx((2 / 3 + 1) / 2, abs=1e-10)
-    assert likeness(one, heavy, other, flat[:2]) == pytest.approx((2 / 10 + 1) / 2, abs=1e-10)
-    assert likeness(one, heavy, one, heavy) == pytest.approx(1.0, abs=1e-10)
-    assert likeness(one[:0], heavy[:0], other, flat[:2]) == 0.0
+    heavy, flat = torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    others, owner = torch.cat([other, one]), torch.tensor([0, 0, 1, 1, 1])
+    weights = torch.cat([flat[:2], heavy])
+    expected = torch.tensor([(2 / 3 + 1) / 2, 1.0], dtype=torch.float64)
+    assert (likeness(one, flat, others, weights, owner) - expected).abs().max() < 1e-10
+    assert float(likeness(one, heavy, others, weights, owner)[0]) == pytest.approx((2 / 10 + 1) / 2, abs=1e-10)
+    assert likeness(one[:0], heavy[:0], others, weights, owner).tolist() == [0.0, 0.0]
+
+
+def test_contrast_needs_two_different_neighbours() -> None:
+    capital, city = torch.tensor([0.9, 0.4, 0.1]), torch.tensor([0.5, 0.8, 0.1])
+    assert contrast(capital, city) == pytest.approx(0.3)
+    assert contrast(capital, capital) == contrast(capital, torch.tensor([0.6, 0.5, 0.0])) == 0.0
+    assert contrast(capital[:0], capital[:0]) == 0.0
 
 
 def test_whitening_shrinks_directions_by_their_variance() -> None:
@@ -95,9 +113,11 @@ def test_whitening_shrinks_directions_by_their_variance() -> None:
 
 
 def test_the_log_odds_leave_out_an_agreement_that_cannot_be_had() -> None:
-    weights = (6.0, 4.0, 0.25, -2.0)
-    assert log_odds(0.5, 0.75, weights) == 6 * 0.5 + 4 * 0.5 - 2
-    assert log_odds(0.5, None, weights) == 1.0
+    weights = Weights(6.0, 4.0, 0.25, 8.0, 0.1, -2.0)
+    assert weights.log_odds(0.5, 0.75, 0.0) == 6 * 0.5 + 4 * 0.5 - 2
+    assert weights.log_odds(0.5, None, 0.0) == 1.0
+    assert weights.log_odds(0.5, 0.75, 0.125) == 6 * 0.5 - 8 * 0.125 - 2
+    assert weights.log_odds(0.5, 0.0, 0.125) == 6 * 0.5 - 4 * 0.25 - 8 * 0.125 - 2
     assert agreement({1: 0.5, 2: 0.5}, {2: 0.5, 1: 0.5}) == pytest.approx(1.0)
     assert agreement({1: 0.5, 2: 0.5}, {3: 1.0}) == 0.0
     assert rarity(0, 100) > rarity(1, 100) > rarity(99, 100) == 0.05
