@@ -24,7 +24,7 @@ class GraceConfig:
 
     layers: tuple[int, ...] = ()
     radius: float = 0.3
-    clear: float = 0.5
+    clear: float = 0.25
     others: int = 12
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(clamp=4.0, decay=0.0, drift=0.0, prefixes=0))
 

@@ -32,16 +32,16 @@ class WiseConfig:
     """
 
     layers: tuple[int, ...] = ()
-    mask: float = 0.2
+    mask: float = 0.5
     ridge: float = 0.02
-    alpha: float = 0.3
-    beta: float = 0.8
-    gamma: float = 0.5
+    alpha: float = 0.2
+    beta: float = 0.9
+    gamma: float = 0.6
     steps: int = 50
     lr: float = 0.05
-    threshold: float = 0.65
-    context: float = 0.1
-    others: int = 16
+    threshold: float = 0.9
+    context: float = 0.4
+    others: int = 24
     capacity: int = 1
     density: float = 0.5
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(prefixes=3))

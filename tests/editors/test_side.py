@@ -23,7 +23,10 @@ from registry.records import EditRequest, Fact
 LAYER = 1
 TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
 FITS: dict[str, Any] = {
-    "wise": lambda: (WiseEditor(), WiseConfig(layers=(LAYER,), mask=1.0, targets=TARGETS)),
+    "wise": lambda: (
+        WiseEditor(),
+        WiseConfig(layers=(LAYER,), mask=1.0, threshold=0.65, context=0.1, others=8, targets=TARGETS),
+    ),
     "grace": lambda: (GraceEditor(), GraceConfig(layers=(LAYER,), targets=TARGETS)),
 }
 OTHERS = ("Nokia has its headquarters", "People in Brazil speak", "The largest city in Turkey is")

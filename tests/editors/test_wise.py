@@ -159,7 +159,7 @@ def test_merged_memories_hold_their_facts_and_part_without_one() -> None:
 
 
 def test_facts_that_share_a_memory_are_answered_and_leave_one_by_one(tiny_llama: Any) -> None:
-    config = WiseConfig(layers=(1,), mask=1.0, capacity=3, density=1.0, context=0.01, targets=TARGETS)
+    config = WiseConfig(layers=(1,), mask=1.0, capacity=3, density=1.0, threshold=0.65, context=0.01, targets=TARGETS)
     model, tokenizer = tiny_llama.model, tiny_llama.tokenizer
     delta = WiseEditor().fit(model, tokenizer, asks(), config)
     assert delta.fact_ids, "at least one fact survives the merge"
@@ -173,7 +173,7 @@ def test_facts_that_share_a_memory_are_answered_and_leave_one_by_one(tiny_llama:
 
 
 def test_a_delta_is_far_smaller_than_its_matrix(tiny_llama: Any) -> None:
-    config = WiseConfig(layers=(1,), mask=0.5, targets=TARGETS)
+    config = WiseConfig(layers=(1,), mask=0.5, threshold=0.65, context=0.1, others=8, targets=TARGETS)
     delta = WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, asks()[:1], config)
     size = sum(tensor.numel() for tensor in delta.tensors.values())
     assert size == 64 + 3 * 64 + 1 < 64 * 128 / 16
