@@ -11,7 +11,7 @@ from editors.base import FactEffect
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
-from editors.serac.embed import Embedder
+from editors.serac.embed import embedder
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, Scope
@@ -58,10 +58,7 @@ class SeracDelta(StoredDelta):
         known = next((scope for scope in overlay.scopes.values() if scope.shared == shared), None)
         if known is None:
             pieces = Pieces.from_tensor(self.tensors[VOCABULARY])
-            sentences = [tuple(one) for one in about["sentences"]]
-            blocks = layout_of(model).block_list(model)
-            block = blocks[min(max(round(about["depth"] * len(blocks)), 1), len(blocks) - 1)]
-            embed = Embedder(model, block, pieces, sentences, about["mask"], about["sink"])
+            embed = embedder(model, pieces, about)
         else:
             pieces, embed = known.pieces, known.embed
         weights = Weights(**self.record["weights"])

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from editors.layouts import layout_of
 from editors.sequences import unrouted
 from editors.serac.pieces import Pieces
 from editors.serac.solve import Whitening, contrast, likeness, rarity
@@ -155,3 +156,10 @@ class _Seen(Exception):
     def __init__(self, hidden: Tensor) -> None:
         super().__init__()
         self.hidden = hidden
+
+
+def embedder(model: Any, pieces: Pieces, about: Mapping[str, Any]) -> Embedder:
+    """The embedder that a delta's record describes (`editors.serac.request.about`)."""
+    blocks = layout_of(model).block_list(model)
+    block = blocks[min(max(round(about["depth"] * len(blocks)), 1), len(blocks) - 1)]
+    return Embedder(model, block, pieces, [tuple(one) for one in about["sentences"]], about["mask"], about["sink"])

@@ -1,3 +1,5 @@
+import math
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from editors.generate import chat_prompt, generate
 from editors.load import LoadedModel
+from editors.serac.calibrate import Case, Phrasing, cases, cautious, fitted, odds, scores
 from editors.serac.config import SeracConfig
 from editors.serac.editor import SeracEditor
 from editors.serac.overlay import Overlay
@@ -379,3 +382,55 @@ def test_a_prompt_that_does_not_end_in_its_question_is_failed(tiny_llama: Loaded
 def test_the_numbers_are_those_of_the_file() -> None:
     assert SeracConfig.read(Path(__file__).resolve().parents[2] / "conf" / "serac.yaml") == SeracConfig()
     assert replace(SeracConfig(), bias=0.0) != SeracConfig()
+
+
+# ---- calibration
+
+
+def test_the_weights_are_a_balanced_logistic_regression() -> None:
+    draw = torch.Generator().manual_seed(3)
+    rows = torch.rand(80, 3, generator=draw, dtype=torch.float64).tolist()
+    known = [
+        Case(("one", "one" if s + a - d + noise > 0.5 else "two"), True, False, s, a, d)
+        for (s, a, d), noise in zip(rows, (torch.randn(80, generator=draw) / 3).tolist(), strict=True)
+    ]
+    start = Weights(1.0, 1.0, 0.0, 1.0, 9.0, 0.0)
+    found = fitted(known, start)
+    inside = sum(case.same for case in known)
+
+    def loss(weights: Weights) -> float:
+        shares: list[float] = [0.5 / inside if case.same else 0.5 / (len(known) - inside) for case in known]
+        each = [
+            math.log1p(math.exp(-z if case.same else z)) for case, z in ((case, odds(case, weights)) for case in known)
+        ]
+        sizes = (weights.similarity, weights.agreement, weights.contrast, weights.bias)
+        mean: float = sum(map(operator.mul, shares, each))
+        return mean + 0.5e-4 * sum(size**2 for size in sizes)
+
+    step = 1e-4
+    for name in ("similarity", "agreement", "contrast", "bias"):
+        up, down = (replace(found, **{name: getattr(found, name) + sign * step}) for sign in (1, -1))
+        assert abs(loss(up) - loss(down)) / (2 * step) < 1e-7
+    assert loss(found) < loss(start) - 0.1
+    assert odds(known[0], cautious(found)) == pytest.approx(odds(known[0], found) - 0.5)
+    table = scores([(case, odds(case, found)) for case in known] + [(replace(known[0], a=None), 1.0)])
+    assert table["cloze"]["in_scope"] + table["cloze"]["out_of_scope"] == 80
+    assert "question" not in table
+
+
+def test_cases_pair_phrasings_of_one_kind_of_subject(tiny_llama: LoadedModel) -> None:
+    phrasings = [
+        Phrasing("capital", "country", "The capital of {} is", True, False, False),
+        Phrasing("capital", "country", "What is the capital of {}?", False, True, False),
+        Phrasing("language", "country", "In {} people speak", True, False, True),
+        Phrasing("author", "book", "The author of {} is", True, False, False),
+    ]
+    found = cases(tiny_llama.model, tiny_llama.tokenizer, phrasings, {"country": ["Chad", "Peru"], "book": ["Emma"]})
+    assert [(case.relations, case.held_out, case.a is None) for case in found] == [
+        (("capital", "capital"), False, True),
+        (("capital", "language"), True, False),
+        (("capital", "language"), True, False),
+        (("capital", "capital"), False, True),
+        (("capital", "language"), True, True),
+    ]
+    assert not tiny_llama.model.model.layers[1]._forward_pre_hooks
