@@ -38,8 +38,8 @@ class BystanderConfig:
         seed: decides which names stand in which sentences.
     """
 
-    most: int = 480
-    share: float = 0.3
+    most: int = 1200
+    share: float = 0.8
     weight: float = 2.0
     earlier: float = 1.0
     seed: int = 0
