@@ -143,9 +143,10 @@ def answer_row(tokenizer: Any, request: EditRequest, prompt: str, begin: str = "
     """The row that scores the request's object after `begin` + `prompt`.
 
     Raises:
-        EditError: the prompt does not hold the subject, or the object gives no token of its own.
+        EditError: the prompt does not hold the subject, the object gives no token of its own, or the tokenizer does not
+            know what one of them is written in.
     """
-    _, end = subject_span(prompt, request.fact.subject)
+    start, end = subject_span(prompt, request.fact.subject)
     text = begin + prompt
     tokens, offsets = _encode(tokenizer, text + request.target)
     first = next((i for i, (_, stop) in enumerate(offsets) if stop > len(text)), len(tokens))
@@ -155,12 +156,25 @@ def answer_row(tokenizer: Any, request: EditRequest, prompt: str, begin: str = "
     subject = last_token(offsets, len(begin) + end)
     if subject >= first:
         raise EditError(f"expected the subject before the object, got {text + request.target!r}; mend the prompt")
+    _check_known(tokenizer, text + request.target, (len(begin) + start, len(begin) + end), len(text))
     tokens = tokens[: last + 1]
     stopped, _ = _encode(tokenizer, f"{text}{request.target}{ENDING}")
     ended = stopped[: len(tokens)] == tokens and len(stopped) > len(tokens) and not request.target.endswith(ENDING)
     tokens = stopped[: len(tokens) + 1] if ended else tokens
     scored, gold = tuple(range(first - 1, len(tokens) - 1)), tuple(tokens[first:])
     return Row(request.fact.id, "answer", plain, tuple(tokens[:-1]), subject, scored, gold, ended)
+
+
+def _check_known(tokenizer: Any, text: str, subject: tuple[int, int], target: int) -> None:
+    """Refuse a subject or an object (from character `target` on) with tokens that stand for anything unknown.
+
+    Raises:
+        EditError: names the characters.
+    """
+    for token, (start, stop) in zip(*_encode(tokenizer, text), strict=True):
+        inside = stop > target or (start < subject[1] and stop > subject[0])
+        if token == tokenizer.unk_token_id and start < stop and inside:
+            raise EditError(f"expected text that the tokenizer knows, got {text[start:stop]!r}; write it otherwise")
 
 
 def drift_row(tokenizer: Any, subject: str) -> Row:

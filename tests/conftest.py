@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,17 @@ def tiny_model(config: Any, tokenizer: Any = None, seed: int = 0) -> LoadedModel
     return LoadedModel(model, tokenizer or tiny_tokenizer(), f"tiny-{config.model_type}", None, weights_digest(model))
 
 
+def half_exact(loaded: LoadedModel) -> LoadedModel:
+    """The model with weights that bf16 and fp16 both hold, so that a copy in half precision is the same model."""
+    import torch
+
+    from editors.load import weights_digest
+
+    for weight in loaded.model.parameters():
+        weight.copy_(weight.to(torch.bfloat16).to(weight.dtype) * (weight.abs() > torch.finfo(torch.float16).tiny))
+    return replace(loaded, digest=weights_digest(loaded.model))
+
+
 @pytest.fixture(scope="module")
 def tiny_llama() -> LoadedModel:
     """A random Llama of 4 layers, d = 64, grouped-query attention, tied embeddings."""
@@ -175,7 +187,7 @@ def tiny_family() -> Callable[[str], LoadedModel]:
     def find(family: str) -> LoadedModel:
         if family not in made:
             tokenizer = tiny_tokenizer(begin=layouts[family].bos, chat=layouts[family].chat)
-            made[family] = tiny_model(tiny_config(family), tokenizer)
+            made[family] = half_exact(tiny_model(tiny_config(family), tokenizer))
         return made[family]
 
     return find

@@ -6,6 +6,7 @@ A new editor joins by its line in `editors.EDITORS` and an entry in `SETTINGS` (
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -81,7 +82,22 @@ class Case:
     @property
     def delta(self) -> EditDelta:
         """The fit of the usual three facts, made once per editor and family."""
-        return self.bench.keep((self.name, "delta"), lambda: self.fit(self.asks()))
+        return self._once("all", self.asks())
+
+    @property
+    def one(self) -> EditDelta:
+        """The fit of the first of them alone, made once."""
+        return self._once("one", self.asks()[:1])
+
+    @property
+    def others(self) -> EditDelta:
+        """The fit of all but the second, made once."""
+        return self._once("others", self.asks()[::2])
+
+    def _once(self, what: str, requests: Sequence[EditRequest]) -> EditDelta:
+        if (self.name, what) not in self.bench.fits:
+            self.bench.fits[self.name, what] = self.fit(requests)
+        return self.bench.fits[self.name, what]
 
     def ask(self, *words: str) -> EditRequest:
         """See `settings.ask`."""
@@ -101,6 +117,14 @@ class Case:
         rows = [self.loaded.tokenizer(request.prompt, return_tensors="pt")["input_ids"] for request in requests]
         with torch.no_grad():
             return [str(self.loaded.tokenizer.decode([int(self.model(row).logits[0, -1].argmax())])) for row in rows]
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is done inside leaves the model as it was, to the bit."""
+        before = self.state()
+        yield
+        assert self.weights() == self.loaded.digest
+        assert self.state() == before
 
     def weights(self) -> str:
         """Digest of the weights as they are now."""
@@ -153,7 +177,11 @@ def case(request: pytest.FixtureRequest, bench: settings.Bench) -> Iterator[Case
     if reason:
         pytest.skip(reason)
     found = Case(name, bench)
-    before = found.state()
-    yield found
-    assert found.weights() == found.loaded.digest
-    assert found.state() == before
+    with found.unchanged():
+        yield found
+
+
+@pytest.fixture
+def matrix() -> ModuleType:
+    """This module, for the tests of the matrix itself."""
+    return sys.modules[__name__]

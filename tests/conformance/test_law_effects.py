@@ -1,12 +1,19 @@
 """Laws of what a fit says about each fact: nothing that failed or moved nothing is called written."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from editors import get_editor
 from registry.errors import EditError, ModelError
 from registry.records import EditRequest, Fact
+
+WORDS = ("The", "So", "the", "capital", "of", "Italy", "Chad", "Rome", "is", "a", ".")
 
 
 def test_a_fact_whose_prompt_lacks_its_subject_is_failed_and_the_others_go_on(case: Any) -> None:
@@ -25,8 +32,22 @@ def test_a_fact_without_an_object_is_failed_and_the_others_go_on(case: Any) -> N
     assert bad.fact.id not in delta.fact_ids
 
 
+def test_a_fact_that_the_tokenizer_cannot_write_is_failed_and_the_others_go_on(case: Any) -> None:
+    core = Tokenizer(WordLevel({"?": 0, **{word: 1 + i for i, word in enumerate(WORDS)}}, unk_token="?"))
+    core.pre_tokenizer = Whitespace()
+    fast: Any = PreTrainedTokenizerFast
+    narrow = replace(case.loaded, tokenizer=fast(tokenizer_object=core, unk_token="?"))
+    other = replace(case, bench=replace(case.bench, loaded=narrow, fits={}))
+    bad = [case.ask("Chad", "東京"), case.ask("Ouagadougou", "Rome")]
+    delta = other.fit([case.ask("Italy", "Rome"), *bad])
+    assert [effect.state for effect in delta.effects] == ["written", "failed", "failed"]
+    for effect, words in zip(delta.effects[1:], ("東京", "Ouagadougou"), strict=True):
+        assert f"tokenizer knows, got '{words}'" in effect.explanation
+    assert delta.fact_ids == (case.ask("Italy", "Rome").fact.id,)
+
+
 def test_a_fact_out_of_reach_is_failed_and_not_in_the_delta(case: Any) -> None:
-    delta = case.fit(case.asks(), case.how.hopeless)
+    delta = case.fit(case.asks()[:2], case.how.hopeless)
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not the greedy answer" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
@@ -43,7 +64,7 @@ def test_what_the_model_says_already_has_no_effect(case: Any) -> None:
 
 
 def test_a_solved_change_that_moves_nothing_has_no_effect(case: Any) -> None:
-    delta = case.fit(case.asks(), case.how.idle)
+    delta = case.fit(case.asks()[:1], case.how.idle)
     assert {effect.state for effect in delta.effects} == {"no_effect"}
     assert all("does not move the answer" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()
@@ -51,7 +72,7 @@ def test_a_solved_change_that_moves_nothing_has_no_effect(case: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_values_that_are_not_finite_are_failed_and_never_applied(case: Any) -> None:
-    delta = case.fit(case.asks(), case.how.overflowing)
+    delta = case.fit(case.asks()[:1], case.how.overflowing)
     assert {effect.state for effect in delta.effects} == {"failed"}
     assert all("not finite" in effect.explanation for effect in delta.effects)
     assert delta.fact_ids == ()

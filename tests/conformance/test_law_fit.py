@@ -9,7 +9,7 @@ import torch
 
 def test_fitting_changes_neither_the_model_nor_its_mode(case: Any) -> None:
     before = case.state()
-    case.fit(case.asks())
+    assert case.fit(case.asks()[:1]).digest == case.one.digest
     assert case.weights() == case.loaded.digest
     assert case.state() == before
 
@@ -39,7 +39,7 @@ def test_equal_fits_give_equal_bits(case: Any) -> None:
 
 
 def test_another_seed_gives_another_delta(case: Any) -> None:
-    assert case.fit(case.asks(), case.how.seeded).digest != case.delta.digest
+    assert case.fit(case.asks()[:1], case.how.seeded).digest != case.one.digest
 
 
 def test_the_empty_fit_holds_nothing(case: Any, tmp_path: Path) -> None:
@@ -63,15 +63,15 @@ def test_several_facts_of_one_subject_are_all_written(case: Any) -> None:
 
 
 def test_held_out_prompts_make_no_difference(case: Any) -> None:
-    seen = [replace(request, held_out=(f"Never read {request.fact.subject}",)) for request in case.asks()]
-    assert case.fit(seen).digest == case.delta.digest
-    paraphrased = [replace(request, paraphrases=(f"Read {request.fact.subject}",)) for request in case.asks()]
+    seen = [replace(request, held_out=(f"Never read {request.fact.subject}",)) for request in case.asks()[:1]]
+    assert case.fit(seen).digest == case.one.digest
+    paraphrased = [replace(request, paraphrases=(f"Read {request.fact.subject}",)) for request in case.asks()[:1]]
     if case.scope != "context":
-        assert case.fit(paraphrased).digest != case.delta.digest
+        assert case.fit(paraphrased).digest != case.one.digest
 
 
 def test_defaults_work_without_moments_or_texts(case: Any) -> None:
-    delta = case.editor.fit(case.model, case.loaded.tokenizer, case.asks())
-    assert tuple(effect.fact_id for effect in delta.effects) == tuple(request.fact.id for request in case.asks())
+    delta = case.editor.fit(case.model, case.loaded.tokenizer, case.asks()[:1])
+    assert tuple(effect.fact_id for effect in delta.effects) == (case.asks()[0].fact.id,)
     with delta.applied(case.model):
         assert bool(torch.isfinite(case.logits()).all())

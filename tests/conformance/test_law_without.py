@@ -29,3 +29,25 @@ def test_without_takes_the_answer_away_and_leaves_the_others(case: Any) -> None:
         said = case.said(case.asks())
     given = [text == request.target for text, request in zip(said, case.asks(), strict=True)]
     assert given == ([True, False, True] if case.separable else [False, False, False])
+
+
+def test_without_a_fact_is_a_fit_that_never_had_it(case: Any) -> None:
+    """Differences are those of logits after the facts' prompts, relative to what the smaller fit moves them by."""
+    if case.scope == "context":
+        assert case.delta.without([case.asks()[1].fact.id]).digest == case.others.digest != case.delta.digest
+        return
+    before = case.logits()
+    found = {}
+    for key, delta in {
+        "all": case.delta,
+        "without": case.delta.without([case.asks()[1].fact.id]),
+        "never": case.others,
+    }.items():
+        with delta.applied(case.model):
+            found[key] = case.logits()
+    if case.how.apart == 0:
+        assert torch.equal(found["without"], found["never"])
+    size = float((found["never"] - before).norm())
+    distance = float((found["without"] - found["never"]).norm()) / size
+    assert distance <= case.how.apart
+    assert float((found["all"] - found["never"]).norm()) / size > max(2 * case.how.apart, 0.05), "keeping it is seen"
