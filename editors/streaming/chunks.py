@@ -129,6 +129,7 @@ class StreamedBlock(torch.autograd.Function):
         ctx.stream, ctx.precision = stream, Precision(hidden.device.type)
         ctx.dice = Dice(hidden.device, active=stream.random)
         ctx.save_for_backward(hidden)
+        hidden = hidden.detach()
         out, cache = torch.empty_like(hidden), Keys(hidden.shape[1])
         with ctx.precision.again():
             for start, stop in stream.bounds:
@@ -141,7 +142,7 @@ class StreamedBlock(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Run the block again, from the last chunk to the first, each with its backward."""
         stream: Stream = ctx.stream
-        (hidden,) = ctx.saved_tensors
+        hidden = ctx.saved_tensors[0].detach()
         with ctx.dice.replaying(), ctx.precision.again():
             cache = Keys(hidden.shape[1])
             for index, (start, stop) in enumerate(stream.bounds[:-1]):
