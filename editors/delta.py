@@ -6,9 +6,9 @@ For every edited matrix W (d_out, d_in) and its n columns (a column is a fact, o
 
 with U the basis of the solver and G = K^T U its Gram matrix. S is (I + G)^-1 for a batch solved by least squares
 ("ridge": MEMIT) and T^-1 for edits that each met their constraint in turn ("sequence": ROME), where T is the upper
-triangle of G. Both come back from U and G for any subset of the columns, so that facts can be taken out exactly. Columns
-that were never solved against each other are only added up ("sum": MEND); there right is kept as it is, without U and G,
-and a fact may have several columns.
+triangle of G. Both come back from U and G for any subset of the columns, so that facts can be taken out exactly.
+Columns that were never solved against each other are only added up ("sum": MEND); there right is kept as it is, without
+U and G, and a fact may have several columns.
 
 Applying gives the same bits on every machine and with any number of threads: the rank-one terms are added in fixed
 order by separate multiplications and additions in float64 (no BLAS, no fused operations), the sum is added to the

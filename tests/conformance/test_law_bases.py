@@ -18,7 +18,6 @@ def test_a_base_in_half_precision_is_edited_and_restored(case: Any, dtype: torch
     half = on(case, case.bench.twin(dtype))
     with half.unchanged():
         assert [effect.state for effect in half.one.effects] == ["written"]
-        assert half.fit(half.asks()[:1]).digest == half.one.digest
         before = half.logits()
         half.one.apply(half.model)
         try:
