@@ -22,7 +22,6 @@ MODULES = {
     "mlp_module_tmp": "model.layers.{}.mlp",
     "attn_module_tmp": "model.layers.{}.self_attn",
     "ln_f_module": "model.norm",
-    "lm_head_module": "lm_head",
 }
 
 
@@ -85,6 +84,8 @@ def run_one(job: dict[str, Any], setting: dict[str, Any], modules: dict[str, Any
     hparams = kind(
         **MODULES,
         **numbers,
+        # EasyEdit looks the head up among the named parameters, where a tied one has no name of its own.
+        lm_head_module="model.embed_tokens" if model.config.tie_word_embeddings else "lm_head",
         alg_name=method,
         model_name=job["model"],
         device="cpu",
