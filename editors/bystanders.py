@@ -32,6 +32,7 @@ class BystanderConfig:
 
     Attributes:
         most: how many sentences about other names are looked at, at most.
+        each: and at most so many for each fact.
         share: and at most as many as this share of the keys' width, so that room is left for the edits.
         weight: what the key of another name counts, against 1 for the key of an edit.
         earlier: what the key of an earlier edit counts.
@@ -39,6 +40,7 @@ class BystanderConfig:
     """
 
     most: int = 1200
+    each: int = 60
     share: float = 0.8
     weight: float = 2.0
     earlier: float = 1.0
@@ -112,7 +114,7 @@ def kept_keys(
     held = {fact_id for group in groups for fact_id in group.fact_ids}
     written = [request for request in requests if request.fact.id in held]
     width = min(layout.down_weight(model, layer).shape[1] for layer in layers)
-    most = min(config.most, int(config.share * width))
+    most = min(config.most, config.each * len(written), int(config.share * width))
     others = bystanders(tokenizer, written, most, config.seed) if config.weight else []
     earlier = earlier_contexts(model, groups) if config.earlier else []
     scale = torch.tensor([config.weight] * len(others) + [config.earlier] * len(earlier), dtype=torch.float64).sqrt()
