@@ -40,7 +40,7 @@ class WiseConfig:
     steps: int = 50
     lr: float = 0.05
     threshold: float = 0.9
-    context: float = 0.4
+    context: float = 0.55
     others: int = 24
     capacity: int = 1
     density: float = 0.5
