@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=1024)
     options = parser.parse_args()
     if options.cell:
-        print(json.dumps(cell(options)))
+        sys.stdout.write(json.dumps(cell(options)) + "\n")
         return
     runs = Runs(options)
     for length in options.lengths:
@@ -200,7 +200,7 @@ def main() -> None:
     for way in WAYS:
         runs.report["longest"][way] = runs.longest(way, options.budget)
         runs.save()
-    print(table(runs.report))
+    sys.stdout.write(table(runs.report) + "\n")
 
 
 if __name__ == "__main__":

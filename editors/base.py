@@ -42,6 +42,14 @@ class FactEffect:
     shift: float = 0.0
 
 
+def taken_out(effects: Sequence[FactEffect], gone: Collection[str]) -> tuple[FactEffect, ...]:
+    """The effects of a delta that facts were taken out of."""
+    return tuple(
+        FactEffect(effect.fact_id, "no_effect", "taken out of the delta") if effect.fact_id in gone else effect
+        for effect in effects
+    )
+
+
 class EditDelta(Protocol):
     """The frozen result of a fit."""
 

@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from editors.base import FactEffect
+from editors.base import FactEffect, taken_out
 from editors.factors import LayerDelta, Rule, tensor_digest
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
@@ -175,11 +175,7 @@ class WeightDelta:
         """
         smaller = self.restricted(fact_ids)
         gone = set(self.fact_ids) - set(smaller.fact_ids)
-        taken = (
-            FactEffect(effect.fact_id, "no_effect", "taken out of the delta") if effect.fact_id in gone else effect
-            for effect in self.effects
-        )
-        return replace(smaller, effects=tuple(taken), _saved=WeakKeyDictionary()) if gone else self
+        return replace(smaller, effects=taken_out(self.effects, gone), _saved=WeakKeyDictionary()) if gone else self
 
     def restricted(self, fact_ids: Collection[str]) -> "WeightDelta":
         """`without`, with the effects left as they are."""

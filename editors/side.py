@@ -10,14 +10,13 @@ Stations are found on the module itself; nothing is kept elsewhere.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from editors.base import FactEffect
 from editors.layouts import layout_of
 from editors.sequences import Watch
 
@@ -154,11 +153,3 @@ class Station:
             route = torch.where(best > earlier, route, state[self._name])
             best = torch.maximum(best, earlier)
         state[self._name], state[f"{self._name}.score"] = route, best
-
-
-def taken_out(effects: Sequence[FactEffect], gone: Collection[str]) -> tuple[FactEffect, ...]:
-    """The effects of a delta that facts were taken out of."""
-    return tuple(
-        FactEffect(effect.fact_id, "no_effect", "taken out of the delta") if effect.fact_id in gone else effect
-        for effect in effects
-    )

@@ -106,7 +106,9 @@ class Catalogue:
         if not path.is_file():
             raise InputError("a relation catalogue (YAML)", str(path), "name an existing file")
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # The loader in C reads the same, ten times faster.
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            raw = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
         if not isinstance(raw, dict) or not isinstance(raw.get("relations"), dict):

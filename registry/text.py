@@ -7,6 +7,7 @@ object or with one of its aliases as whole words.
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 _ARTICLES = ("the ", "a ", "an ")
 _ABBREVIATIONS = frozenset(
@@ -16,6 +17,11 @@ _ABBREVIATIONS = frozenset(
 _PUNCTUATION = re.compile(r"[^\w\s]", flags=re.UNICODE)
 
 
+_KEPT = 1 << 16
+"""Texts whose normal form is remembered: the same names are compared again and again."""
+
+
+@lru_cache(maxsize=_KEPT)
 def normalise(text: str) -> str:
     """Fold case, diacritics, punctuation, white space and a leading article.
 

@@ -7,17 +7,17 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from editors.base import taken_out
 from editors.grace.solve import claims
-from editors.side import Keys, SideMemory, Station, taken_out
-from editors.stored import StoredDelta, Undo
-from registry.records import Scope
+from editors.side import Keys, SideMemory
+from editors.side_delta import SideDelta
 
 NAMES = ("keys", "values", "radii")
 """The tensors of a code book."""
 
 
 @dataclass(frozen=True, eq=False)
-class GraceDelta(StoredDelta):
+class GraceDelta(SideDelta):
     """Entries of a code book, one for each context of a fact.
 
     Tensors: `keys` (n, d_in), `values` (n, d_out), `radii` (n,), float32. Record: `layer`, and `owners`, the fact of
@@ -29,16 +29,9 @@ class GraceDelta(StoredDelta):
         """Name of the editor that made it."""
         return "grace"
 
-    @property
-    def scope(self) -> Scope:
-        """Where it writes."""
-        return "side_memory"
-
-    def switch_on(self, model: Any) -> Undo:
-        """Put every entry beside the down-projection."""
-        if not self.fact_ids:
-            return lambda: None
-        return Station.add(model, int(self.record["layer"]), Entry.all_of(model, self.tensors))
+    def memories(self, model: Any) -> "list[Entry]":
+        """Every entry."""
+        return Entry.all_of(model, self.tensors)
 
     def without(self, fact_ids: Collection[str]) -> "GraceDelta":
         """The other entries, as they are: no entry depends on another."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.base import FactEffect
+from editors.base import FactEffect, taken_out
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
@@ -84,27 +84,19 @@ class SeracDelta(StoredDelta):
             return self
         kept = [at for at, fact_id in enumerate(self.fact_ids) if fact_id not in gone]
         if not kept:
-            return empty_delta(_taken(self.effects, gone))
+            return empty_delta(taken_out(self.effects, gone))
         return replace(
             self,
             fact_ids=tuple(self.fact_ids[at] for at in kept),
             record={**self.record, "edits": [self.record["edits"][at] for at in kept]},
             tensors={**self.tensors, **{name: self.tensors[name][kept] for name in (TOKENS, SHARES)}},
-            effects=_taken(self.effects, gone),
+            effects=taken_out(self.effects, gone),
         )
 
 
 def empty_delta(effects: tuple[FactEffect, ...]) -> SeracDelta:
     """A delta that holds nothing, with the reasons."""
     return SeracDelta((), (), parameters_digest(None, ()), {"edits": []}, {}, effects)
-
-
-def _taken(effects: Sequence[FactEffect], gone: Collection[str]) -> tuple[FactEffect, ...]:
-    """The effects, with the facts that were taken out named so."""
-    return tuple(
-        FactEffect(effect.fact_id, "no_effect", "taken out of the delta") if effect.fact_id in gone else effect
-        for effect in effects
-    )
 
 
 def plain(edit: Edit) -> dict[str, Any]:

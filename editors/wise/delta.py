@@ -1,17 +1,17 @@
 """WISE's delta: the updates of single facts, of which memories are made when it is switched on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from editors.side import Station, taken_out
-from editors.stored import StoredDelta, Undo
+from editors.base import taken_out
+from editors.side import SideMemory
+from editors.side_delta import SideDelta
 from editors.wise.memory import Update, memories_of
-from registry.records import Scope
 
 
 @dataclass(frozen=True, eq=False)
-class WiseDelta(StoredDelta):
+class WiseDelta(SideDelta):
     """Updates trained one by one; row i of every tensor is that of fact i.
 
     Tensors, float32: `steps` (n, d_out), `readers`, `centres` and `contexts` (n, rho d_in), `thresholds` (n,), and
@@ -24,17 +24,10 @@ class WiseDelta(StoredDelta):
         """Name of the editor that made it."""
         return "wise"
 
-    @property
-    def scope(self) -> Scope:
-        """Where it writes."""
-        return "side_memory"
-
-    def switch_on(self, model: Any) -> Undo:
-        """Make the memories and put them beside the down-projection."""
-        if not self.fact_ids:
-            return lambda: None
+    def memories(self, model: Any) -> Sequence[SideMemory]:
+        """One for each fact, or for each few that share one."""
         updates = Update.all_of(self.tensors, self.record, model.get_input_embeddings().weight.device)
-        return Station.add(model, int(self.record["layer"]), memories_of(updates, self.record))
+        return memories_of(updates, self.record)
 
     def without(self, fact_ids: Collection[str]) -> "WiseDelta":
         """The other facts' updates, as they are; memories are merged from those alone."""

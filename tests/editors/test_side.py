@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from editors.base import taken_out
 from editors.generate import generate
 from editors.grace.config import GraceConfig
 from editors.grace.editor import GraceEditor
 from editors.layouts import layout_of
 from editors.sequences import Watch, unrouted
-from editors.side import MAIN, Keys, SideMemory, Station, taken_out
+from editors.side import MAIN, Keys, SideMemory, Station
 from editors.targets import TargetConfig
 from editors.wise.config import WiseConfig
 from editors.wise.editor import WiseEditor
