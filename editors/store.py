@@ -25,20 +25,13 @@ def save_delta(delta: WeightDelta, folder: Path) -> None:
     Raises:
         EditError: the folder holds something already.
     """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise EditError(f"expected an empty folder, got {folder} with content; name another")
     tensors = {
         f"{index}.{name}": tensor.contiguous()
         for index, layer in enumerate(delta.layers)
         for name, tensor in layer.tensors().items()
         if name != "basis" or len(layer.gram) != 1
     }
-    save_file(tensors, str(folder / TENSORS))
     record: dict[str, Any] = {
-        "format": FORMAT,
         "digest": delta.digest,
         "editor": delta.editor,
         "rule": delta.rule,
@@ -49,8 +42,24 @@ def save_delta(delta: WeightDelta, folder: Path) -> None:
         "notes": dict(delta.notes),
         "contexts": [[list(context) for context in column] for column in delta.contexts],
     }
-    record["record_digest"] = digest_json(record)
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_parts(folder, tensors, record)
+
+
+def write_parts(folder: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    """Write the two files of a delta of any kind into an empty (or new) folder; `read_record` reads the second.
+
+    Raises:
+        EditError: the folder holds something already.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise EditError(f"expected an empty folder, got {folder} with content; name another")
+    save_file(dict(tensors), str(folder / TENSORS))
+    whole = {"format": FORMAT, **record}
+    whole["record_digest"] = digest_json(whole)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / RECORD).write_text(text, encoding="utf-8")
 
 

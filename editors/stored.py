@@ -5,7 +5,6 @@ in a model, and that gives back how it is switched off: hooks beside the weights
 weights (`PatchDelta`).
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from torch import Tensor
 from editors.base import FactEffect
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
-from editors.store import FORMAT, RECORD, TENSORS, read_record
+from editors.store import TENSORS, read_record, write_parts
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 from registry.records import Scope
@@ -140,18 +139,11 @@ class StoredDelta(ABC):
         Raises:
             EditError: the folder holds something already.
         """
-        from safetensors.torch import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise EditError(f"expected an empty folder, got {folder} with content; name another")
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in self.tensors.items()
         }
-        save_file(tensors, str(folder / TENSORS))
-        record: dict[str, Any] = {
-            "format": FORMAT,
+        record = {
             "digest": self.digest,
             "editor": self.editor,
             "fact_ids": list(self.fact_ids),
@@ -161,9 +153,7 @@ class StoredDelta(ABC):
             "effects": [asdict(effect) for effect in self.effects],
             "notes": dict(self.notes),
         }
-        record["record_digest"] = digest_json(record)
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        (folder / RECORD).write_text(text, encoding="utf-8")
+        write_parts(folder, tensors, record)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
