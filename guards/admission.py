@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Literal, get_args
 
 from guards.base import Decision, Guard, Verdict
+from guards.copies import NEAR_COPY
 from registry.catalogue import SUBJECT, Catalogue, Relation
 from registry.records import Fact, Sensitivity
 from registry.text import normalise
@@ -29,9 +30,11 @@ class AdmissionPolicy:
         max_chars: longest subject, object or source.
         max_prompt_chars: longest prompt of a row's own.
         quorum: how many independent weak sources carry a statement together.
-        high_risk_votes: how many independent established sources a relation of risk tier "high" needs for a change.
+        established_alone: whether an established source may change what is known without others; by default it needs
+            the quorum as well.
+        high_risk_votes: how many of them a relation of risk tier "high" then needs.
         min_members: how many known names a type needs before it can speak against a name of another type.
-        near_copy: word-shingle overlap (Jaccard, 0 to 1) from which two texts count as one.
+        near_copy: overlap of runs of letters (Jaccard, 0 to 1) from which two texts count as one.
         spelling: how alike two words of a person's name must be (0 to 1) to be spellings of one word.
         refused_sensitivities: declared sensitivities that a feed may not bring.
     """
@@ -39,9 +42,10 @@ class AdmissionPolicy:
     max_chars: int = 200
     max_prompt_chars: int = 500
     quorum: int = 3
+    established_alone: bool = False
     high_risk_votes: int = 1
     min_members: int = 5
-    near_copy: float = 0.8
+    near_copy: float = NEAR_COPY
     spelling: float = 0.8
     refused_sensitivities: tuple[Sensitivity, ...] = ("personal", "secret")
 

@@ -4,12 +4,16 @@ One vote per independent source: statements that share a registrable domain, a s
 page's own title in the link, or near-identical text are copies of one another and count once, however many there are
 (A-MemGuard, arXiv 2510.02373, counts memories and is outvoted by repetition; FARMA, arXiv 2607.05029).
 
-    effect               authoritative   established                            weak
-    NOOP                 pass            pass                                   pass
-    ADD, UPDATE, DELETE  pass            pass; risk "high": enough of them      a quorum of independent ones, else wait
+    effect               authoritative   others
+    NOOP                 pass            pass
+    ADD, UPDATE, DELETE  pass            a quorum of independent ones, else wait
     contradiction        pass only over a less trusted known fact; else wait
     older                blocked: what is known is newer
     a credible rival statement in the same feed: both wait, as disputed
+    S_div over tau       wait (guards/divergence.py): weak sources alone end no fact of a better one
+
+With `established_alone` an established source carries an ADD, UPDATE or DELETE without others (at risk "high" so many
+of them as `high_risk_votes`): what one of them says falsely then comes in.
 """
 
 import re
@@ -20,6 +24,8 @@ from urllib.parse import urlsplit
 
 from guards.base import Decision, Score, Verdict
 from guards.conflicts import Change
+from guards.copies import NEAR_COPY, near_copies
+from guards.divergence import TAU, WEIGHTS, share_against, trust_of
 from guards.sources import RANK, Sources, Tier, registrable_domain
 from registry.records import RiskTier
 from registry.text import normalise
@@ -37,7 +43,7 @@ _ECHOES = frozenset(
     )
 )
 """Words in a source's name that make it an echo of the name without them ("Factblog mirror 2")."""
-_MIN_SLUG_WORDS, _MIN_TEXT_CHARS, _SHINGLE, _MAX_TEXTS = 4, 40, 3, 200
+_MIN_SLUG_WORDS = 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Support:
     """Who stands behind one object for one subject and relation.
 
     Attributes:
-        votes: number of independent sources.
+        votes: number of independent sources that have a vote.
         rows: number of rows.
         tier: the best trust tier among them.
         by_tier: independent sources of each tier.
@@ -79,21 +85,31 @@ class Support:
         """Whether it is more than a few weak voices."""
         return self.tier != "weak" or self.votes >= quorum
 
+    @property
+    def trust(self) -> float:
+        """The trust of its independent sources together (guards/divergence.py)."""
+        return trust_of(self.by_tier)
 
-def support(statements: Sequence[Statement], sources: Sources, near_copy: float = 0.8) -> Support:
+
+def support(statements: Sequence[Statement], sources: Sources, near_copy: float = NEAR_COPY) -> Support:
     """Count the independent sources behind statements that say the same."""
     groups = independent(statements, sources, near_copy)
     by_tier: dict[Tier, int] = defaultdict(int)
+    silenced = 0
     for group in groups:
-        tiers = [sources.find(statements[place].source, statements[place].url).tier for place in group]
-        by_tier[max(tiers, key=RANK.__getitem__)] += 1
+        found = [sources.find(statements[place].source, statements[place].url) for place in group]
+        heard = [each.tier for each in found if each.votes]
+        if heard:
+            by_tier[max(heard, key=RANK.__getitem__)] += 1
+        else:
+            silenced += 1
     best: Tier = max(by_tier, key=RANK.__getitem__, default="weak")
     names = tuple(dict.fromkeys(each.source or each.url for each in statements))
     false_names = dict.fromkeys(each.source for each in statements if sources.impersonates(each.source, each.url))
-    return Support(len(groups), len(statements), best, dict(by_tier), names, tuple(false_names))
+    return Support(len(groups) - silenced, len(statements), best, dict(by_tier), names, tuple(false_names))
 
 
-def independent(statements: Sequence[Statement], sources: Sources, near_copy: float = 0.8) -> list[list[int]]:
+def independent(statements: Sequence[Statement], sources: Sources, near_copy: float = NEAR_COPY) -> list[list[int]]:
     """Group statements (by position) so that copies of one another are together: one group, one vote."""
     parent = list(range(len(statements)))
 
@@ -104,19 +120,11 @@ def independent(statements: Sequence[Statement], sources: Sources, near_copy: fl
         return place
 
     first: dict[tuple[str, str], int] = {}
-    texts: list[tuple[int, frozenset[str]]] = []
     for place, statement in enumerate(statements):
         for mark in _marks(statement, sources):
             parent[root(place)] = root(first.setdefault(mark, place))
-        shingles = _shingles(statement.text)
-        if not shingles:
-            continue
-        for other, others in texts[:_MAX_TEXTS]:
-            if len(shingles & others) >= near_copy * len(shingles | others):
-                parent[root(place)] = root(other)
-                break
-        else:
-            texts.append((place, shingles))
+    for place, original in near_copies([statement.text for statement in statements], near_copy).items():
+        parent[root(place)] = root(original)
     groups: dict[int, list[int]] = defaultdict(list)
     for place in range(len(statements)):
         groups[root(place)].append(place)
@@ -152,14 +160,6 @@ def _splits(url: str) -> bool:
     return True
 
 
-def _shingles(text: str) -> frozenset[str]:
-    """Runs of three words of a text; nothing for one that is too short to tell a copy from a coincidence."""
-    words = normalise(text).split()
-    if len(text) < _MIN_TEXT_CHARS or len(words) <= _SHINGLE:
-        return frozenset()
-    return frozenset(" ".join(words[place : place + _SHINGLE]) for place in range(len(words) - _SHINGLE + 1))
-
-
 @dataclass(frozen=True)
 class Claim:
     """A statement with what it does and who stands behind it.
@@ -178,6 +178,18 @@ class Claim:
     known_tier: Tier = "weak"
     risk_tier: RiskTier = "low"
 
+    @property
+    def divergence(self) -> float:
+        """S_div of the claim: those who say it against the strongest rival, or against the known fact that it touches.
+
+        The known fact counts where it would be called false, and where weak sources alone would end it.
+        """
+        others = [rival.trust for rival in self.rivals]
+        ends = self.change.effect in ("UPDATE", "DELETE") and self.support.tier == "weak"
+        if self.change.effect == "contradiction" or ends:
+            others.append(WEIGHTS[self.known_tier])
+        return share_against(self.support.trust, max(others, default=0.0))
+
 
 @dataclass(frozen=True)
 class ConsensusGuard:
@@ -185,6 +197,8 @@ class ConsensusGuard:
 
     quorum: int = 3
     high_risk_votes: int = 1
+    established_alone: bool = False
+    tau: float = TAU
     name: str = "consensus"
 
     def judge(self, case: Claim) -> Verdict:
@@ -198,19 +212,27 @@ class ConsensusGuard:
         if rivals and backing.credible(self.quorum):
             names = ", ".join(rivals[0].names[:3])
             return self._verdict("escalate", case, f"{names} say otherwise; a person has to decide", "disputed")
-        if effect == "contradiction":
-            if backing.tier == "authoritative" and RANK[case.known_tier] < RANK["authoritative"]:
-                return self._verdict("pass", case, f"corrects a {case.known_tier} source: {words}")
-            words = f"{words}; {self._who(backing)} against it; a person has to decide"
-            return self._verdict("escalate", case, words, "contradiction")
-        return self._enough(case)
+        verdict = self._contradicts(case) if effect == "contradiction" else self._enough(case)
+        if verdict.decision == "pass" and case.divergence > self.tau:
+            far = f"S_div {case.divergence:.2f} over {self.tau:.2f}"
+            words = f"{words}; more trust stands against it than for it ({far}); a person has to decide"
+            return self._verdict("escalate", case, words, "divergence")
+        return verdict
+
+    def _contradicts(self, case: Claim) -> Verdict:
+        """Whether the sources carry that what is known was never true."""
+        backing, words = case.support, case.change.words
+        if backing.tier == "authoritative" and RANK[case.known_tier] < RANK["authoritative"]:
+            return self._verdict("pass", case, f"corrects a {case.known_tier} source: {words}")
+        words = f"{words}; {self._who(backing)} against it; a person has to decide"
+        return self._verdict("escalate", case, words, "contradiction")
 
     def _enough(self, case: Claim) -> Verdict:
         """Whether the sources carry an ADD, UPDATE or DELETE that nothing contradicts."""
         backing = case.support
         if backing.tier == "authoritative":
             return self._verdict("pass", case, "an authoritative source says so")
-        established = backing.by_tier.get("established", 0)
+        established = backing.by_tier.get("established", 0) if self.established_alone else 0
         if established and (case.risk_tier != "high" or established >= self.high_risk_votes):
             return self._verdict("pass", case, "an established source says so")
         if backing.votes >= self.quorum:
@@ -232,6 +254,10 @@ class ConsensusGuard:
 
     def _verdict(self, decision: Decision, case: Claim, words: str, rule: str = "consensus") -> Verdict:
         votes = float(case.support.votes)
-        score = Score("independent_sources", votes, votes, votes, case.support.rows, float(self.quorum))
+        rows, far = case.support.rows, case.divergence
+        scores = (
+            Score("independent_sources", votes, votes, votes, rows, float(self.quorum)),
+            Score("divergence", far, far, far, rows, self.tau),
+        )
         evidence = (("rule", rule), ("column", "source"), ("value", ", ".join(case.support.names[:3])))
-        return Verdict(self.name, decision, words, (score,), evidence)
+        return Verdict(self.name, decision, words, scores, evidence)

@@ -54,12 +54,14 @@ class Source:
         tier: how far it is trusted.
         domains: domains that belong to it, with all below them.
         copies: name of the source that it mirrors or syndicates; empty when it speaks for itself.
+        votes: whether it has a vote; its own record can take it away (guards/reliability.py).
     """
 
     name: str
     tier: Tier = "weak"
     domains: tuple[str, ...] = ()
     copies: str = ""
+    votes: bool = True
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class RowOutcome:
         verdicts: of every guard that looked at it, in order.
         disputed: whether credible sources disagree about it.
         sources: how many independent sources say so.
+        confirms: id of the known fact that a NOOP says again; empty otherwise.
     """
 
     row: int
@@ -61,6 +62,7 @@ class RowOutcome:
     verdicts: tuple[Verdict, ...]
     disputed: bool = False
     sources: int = 0
+    confirms: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Court:
         """
         self.judged, self.index, self.policy, self.sources = judged, index, policy, sources
         self.today, self.as_of = today, as_of
-        self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes)
+        self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes, policy.established_alone)
         self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
         self.claims: dict[_Key, list[int]] = defaultdict(list)
         days: dict[_Day, dict[_Key, int]] = defaultdict(dict)
@@ -172,6 +174,7 @@ class Court:
             verdicts=(*judged.verdicts, verdict),
             disputed=bool(rivals),
             sources=backing.votes,
+            confirms=change.known.id if decision == "NOOP" and change.known is not None else "",
         )
 
     def _tier_of(self, change: Change) -> Tier:

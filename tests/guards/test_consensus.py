@@ -53,11 +53,28 @@ def test_three_who_share_nothing_are_three_votes() -> None:
             Statement("One", "", "The city of Nowhere has become the capital of Atlantis on Monday"),
             Statement("Two", "", "the city of nowhere has become the capital of Atlantis on Monday!"),
         ],
+        [
+            Statement("One", "", "The parliament of Atlantis voted on Monday to move its seat to the city of Nowhere"),
+            Statement("Two", "", "The parliament of Atlantis decided on Monday to move the seat to city of Nowhere"),
+        ],
     ],
 )
 def test_copies_are_one_vote(copies: list[Statement]) -> None:
     assert votes(*copies) == 1
     assert votes(*copies, Statement("Apart", "https://apart.example")) == 2
+
+
+def test_other_words_for_the_same_are_another_vote() -> None:
+    one = Statement("One", "", "The parliament of Atlantis voted on Monday to move its seat to the city of Nowhere")
+    two = Statement("Two", "", "Nowhere is where the government will sit from Monday on, its lawmakers have agreed")
+    assert votes(one, two) == 2
+
+
+def test_a_source_without_a_vote_does_not_count() -> None:
+    listed = Sources.of([Source("Mill", votes=False)])
+    statements = [Statement("Mill"), Statement("Blog A"), Statement("Blog B")]
+    found = support(statements, listed)
+    assert (found.votes, found.rows, found.by_tier) == (2, 3, {"weak": 2})
 
 
 def test_a_chain_of_copies_is_one_vote() -> None:
@@ -79,10 +96,41 @@ def test_the_table_of_decisions() -> None:
         assert decision(effect, weak) == "escalate"
         assert decision(effect, backing("weak", 2, rows=9)) == "escalate"
         assert decision(effect, quorum) == "pass"
-        assert decision(effect, wire) == "pass"
-        assert decision(effect, wire, risk="high") == "escalate"
-        assert decision(effect, backing("established", 2), risk="high") == "pass"
+        assert decision(effect, wire) == "escalate"
+        assert decision(effect, backing("established", 2)) == "escalate"
+        assert decision(effect, backing("established", 3)) == "pass"
         assert decision(effect, gazette, risk="high") == "pass"
+
+
+def test_established_sources_pass_alone_where_the_policy_says_so() -> None:
+    guard = ConsensusGuard(high_risk_votes=2, established_alone=True)
+    change = Change("UPDATE", "words", known=KNOWN)
+    assert guard.judge(Claim(change, backing("established"))).decision == "pass"
+    assert guard.judge(Claim(change, backing("weak"))).decision == "escalate"
+    assert guard.judge(Claim(change, backing("established"), risk_tier="high")).decision == "escalate"
+    assert guard.judge(Claim(change, backing("established", 2), risk_tier="high")).decision == "pass"
+
+
+def test_weak_sources_alone_end_no_fact_of_a_better_one() -> None:
+    crowd, agencies = backing("weak", 50), backing("established", 3)
+    for effect in ("UPDATE", "DELETE"):
+        assert decision(effect, crowd, known="weak") == "pass"
+        assert decision(effect, crowd, known="established") == "escalate"
+        assert decision(effect, crowd, known="authoritative") == "escalate"
+        assert decision(effect, agencies, known="authoritative") == "pass"
+    assert decision("ADD", crowd) == "pass"
+
+
+def test_s_div_over_tau_holds_back_what_the_rules_would_let_through() -> None:
+    correction = Claim(
+        Change("contradiction", "words", known=KNOWN), backing("authoritative"), known_tier="established"
+    )
+    assert correction.divergence == 0.25
+    assert ConsensusGuard().judge(correction).decision == "pass"
+    verdict = ConsensusGuard(tau=0.2).judge(correction)
+    assert (verdict.decision, dict(verdict.evidence)["rule"]) == ("escalate", "divergence")
+    assert verdict.scores[1].name == "divergence"
+    assert (verdict.scores[1].value, verdict.scores[1].threshold) == (0.25, 0.2)
 
 
 def test_a_contradiction_passes_only_over_a_less_trusted_known_fact() -> None:

@@ -1,0 +1,118 @@
+"""S_div: how much of the independent trust that speaks about a matter stands against one reasoning path.
+
+A-MemGuard (arXiv 2510.02373) keeps a path whose divergence from the paths of the related memories is at most tau, and
+leaves open how the divergence is made; its code counts memories, so that whoever repeats himself wins. Here
+
+    S_div(i) = A / (F + A)
+    F  trust of the independent sources whose paths end as path i does
+    A  the most trust that stands behind any end that is not that of path i
+
+and trust is `WEIGHTS` summed over sources, one vote each, weak ones together never more than `WEAK_AT_MOST`: below an
+established source no crowd outweighs it, and one established source never outweighs an authoritative one.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guards.sources import Tier
+
+WEIGHTS: Mapping[Tier, float] = {"weak": 1.0, "established": 3.0, "authoritative": 9.0}
+WEAK_AT_MOST = 3.0
+TAU = 0.4
+"""Threshold: a path with more against it is dropped. An even split (.5) lets neither side through; calibrated on one
+half of the attacks' benign sets (benchmarks/security.py)."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One path, as far as its vote goes.
+
+    Attributes:
+        origin: the independent source that speaks; copies share one.
+        tier: how far it is trusted; None where it has no vote.
+        ends: what the path ends in; several where the text could mean several things; empty when it says nothing.
+    """
+
+    origin: Hashable
+    tier: Tier | None
+    ends: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How a path stands against the others.
+
+    Attributes:
+        value: S_div, 0 (nothing against it) to 1.
+        trust: behind what it ends in (F).
+        against: behind the strongest other end (A).
+        end: what it was taken to end in; empty when it says nothing.
+    """
+
+    value: float
+    trust: float
+    against: float
+    end: str
+
+
+def share_against(trust: float, against: float) -> float:
+    """A / (F + A); 0 where nobody speaks."""
+    return against / (trust + against) if against else 0.0
+
+
+def trust_of(by_tier: Mapping[Tier, float]) -> float:
+    """Trust of independent sources, counted by tier."""
+    weak = min(WEAK_AT_MOST, WEIGHTS["weak"] * by_tier.get("weak", 0))
+    return weak + sum(WEIGHTS[tier] * by_tier.get(tier, 0) for tier in ("established", "authoritative") if tier)
+
+
+def divergences(voices: Sequence[Voice]) -> list[Divergence]:
+    """S_div of every path about one matter.
+
+    A path that could end in several things ends in the one that most trust stands behind. One that says nothing
+    diverges from nothing and has nothing behind it.
+    """
+    tiers: dict[str, dict[Hashable, Tier]] = defaultdict(dict)
+    for voice in voices:
+        for end in voice.ends:
+            if voice.tier is not None:
+                held = tiers[end].get(voice.origin)
+                if held is None or WEIGHTS[voice.tier] > WEIGHTS[held]:
+                    tiers[end][voice.origin] = voice.tier
+    trust = {end: _trust(by_origin) for end, by_origin in tiers.items()}
+    return [_against(voice, tiers, trust) for voice in voices]
+
+
+def _trust(by_origin: Mapping[Hashable, Tier]) -> float:
+    counts: dict[Tier, float] = defaultdict(float)
+    for tier in by_origin.values():
+        counts[tier] += 1
+    return trust_of(counts)
+
+
+def _against(voice: Voice, tiers: Mapping[str, Mapping[Hashable, Tier]], trust: Mapping[str, float]) -> Divergence:
+    """One path against all ends that are not its own; who also says its own end does not speak against it."""
+    if not voice.ends:
+        return Divergence(0.0, 0.0, 0.0, "")
+    end = max(sorted(voice.ends), key=lambda each: trust.get(each, 0.0))
+    with_it = tiers.get(end, {})
+    others = (
+        _trust({origin: tier for origin, tier in by_origin.items() if origin not in with_it})
+        for other, by_origin in tiers.items()
+        if other not in voice.ends
+    )
+    against, own = max(others, default=0.0), trust.get(end, 0.0)
+    return Divergence(share_against(own, against), own, against, end)
+
+
+def threshold_for(benign: Sequence[float], loss: float) -> float:
+    """The lowest threshold above which at most `loss` (0 to 1) of the benign scores lie.
+
+    Raises:
+        ValueError: no scores.
+    """
+    if not benign:
+        raise ValueError("a threshold needs benign scores to be set on")
+    ordered = sorted(benign)
+    return ordered[max(0, len(ordered) - int(loss * len(ordered)) - 1)]
