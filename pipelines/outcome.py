@@ -50,6 +50,8 @@ class RowResult:
         memory: where the fact lives; empty where it was not accepted.
         why_there: the route's reason.
         fact_id: id of the fact; empty where there is none.
+        observed_at: when the source was looked at, as in the row; empty where it does not say.
+        confirms: id of the known fact that a NOOP says again; empty otherwise.
     """
 
     row: int
@@ -62,6 +64,8 @@ class RowResult:
     memory: str = ""
     why_there: str = ""
     fact_id: str = ""
+    observed_at: str = ""
+    confirms: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

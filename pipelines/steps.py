@@ -178,7 +178,7 @@ def _moved(routed: Routed, written: Written) -> tuple[dict[str, str], ...]:
 def results(feed: "Feed", admission: "Admission", routed: Routed, written: Written) -> tuple[RowResult, ...]:
     """What became of every row of the feed."""
     why = {item.fact.id: way.reason for item, way in zip(routed.requests, routed.routes, strict=True)}
-    cells = feed.table.select(["subject", "relation", "object"]).to_pylist()
+    cells = feed.table.select(["subject", "relation", "object", "observed_at"]).to_pylist()
     rows = []
     for row, given in zip(admission.rows, cells, strict=True):
         accepted = row.decision in ("ADD", "UPDATE", "DELETE")
@@ -193,6 +193,7 @@ def results(feed: "Feed", admission: "Admission", routed: Routed, written: Writt
                 memory=written.memory.get(fact_id, "") if accepted else "",
                 why_there=written.moved.get(fact_id, why.get(fact_id, "")) if accepted else "",
                 fact_id=fact_id,
+                confirms=row.confirms,
             )
         )
     return tuple(rows)
