@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from guards.base import Decision, Verdict
+from guards.corrections import HolmStep, holm
 from guards.efficacy import GatePolicy, TierThresholds, WrittenGuard
 from guards.fluency import FluencyCase, FluencyGuard
 from guards.locality import RetainedGuard
 from guards.observations import Observation, ObservationKind
-from guards.stats import HolmStep, holm
 from registry.errors import InputError
 from registry.records import RiskTier
 

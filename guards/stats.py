@@ -1,20 +1,27 @@
-"""Intervals and tests that every verdict and report rests on; numpy and the standard library only.
+"""Intervals and tests that every verdict and report rests on, by scipy and statsmodels where they have them.
 
-All random resampling is seeded, so that the same figures give the same verdict.
+Differences, equivalence and effect sizes stand in `guards.effects`, agreement of raters in `guards.agreement`, what a
+stated confidence is worth in `guards.calibration`, corrections for many hypotheses in `guards.corrections`. All random
+resampling is seeded, so that the same figures give the same verdict.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from guards.corrections import HolmStep as HolmStep
+from guards.corrections import benjamini_hochberg as benjamini_hochberg
+from guards.corrections import holm as holm
+
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
 
-_NORMAL = NormalDist()
+BootstrapMethod = Literal["percentile", "basic", "BCa"]
+
 _PIECE = 4_000_000
 
 
@@ -50,21 +57,6 @@ class McNemar:
     p: float
 
 
-@dataclass(frozen=True)
-class HolmStep:
-    """One hypothesis of a family after Holm's correction.
-
-    Attributes:
-        p: probability as it came.
-        adjusted: smallest family-wise level at which it would be rejected.
-        rejected: whether it is rejected at the family's level.
-    """
-
-    p: float
-    adjusted: float
-    rejected: bool
-
-
 def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Score interval of a proportion.
 
@@ -74,15 +66,12 @@ def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Interva
     Raises:
         ValueError: no cases, or more successes than cases.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     _check_counts(successes, n)
-    z = _NORMAL.inv_cdf(0.5 + _fraction(confidence) / 2)
-    share = successes / n
-    scale = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / scale
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
-    return Interval(share, low, high, n)
+    low, high = proportion_confint(successes, n, alpha=1 - _fraction(confidence), method="wilson")
+    low, high = 0.0 if successes == 0 else max(0.0, low), 1.0 if successes == n else min(1.0, high)
+    return Interval(successes / n, float(low), float(high), n)
 
 
 def score_p(successes: int, n: int, threshold: float) -> float:
@@ -95,13 +84,29 @@ def score_p(successes: int, n: int, threshold: float) -> float:
     Raises:
         ValueError: no cases, or more successes than cases.
     """
+    from statsmodels.stats.proportion import proportions_ztest
+
     _check_counts(successes, n)
     if threshold <= 0:
         return 0.0
     if threshold >= 1:
         return 1.0
-    z = (successes / n - threshold) / math.sqrt(threshold * (1 - threshold) / n)
-    return _NORMAL.cdf(-z)
+    _, p = proportions_ztest(successes, n, threshold, alternative="larger", prop_var=threshold)
+    return float(p)
+
+
+def excess_p(events: int, n: int, tolerated: float) -> float:
+    """One-sided exact probability of at least so many events if each of the n cases had one with chance `tolerated`.
+
+    Small where more happened than is tolerated. With `tolerated` 0 any event is too many.
+
+    Raises:
+        ValueError: no cases, or more events than cases.
+    """
+    from scipy.stats import binom
+
+    _check_counts(events, n)
+    return float(binom.sf(events - 1, n, tolerated))
 
 
 def cases_needed(threshold: float, *, confidence: float = CONFIDENCE) -> int:
@@ -116,23 +121,45 @@ def cases_needed(threshold: float, *, confidence: float = CONFIDENCE) -> int:
         raise ValueError(f"no number of cases puts a lower bound at {threshold}")
     if threshold <= 0:
         return 1
-    z = _NORMAL.inv_cdf(0.5 + _fraction(confidence) / 2)
+    from scipy.stats import norm
+
+    z = float(norm.ppf(0.5 + _fraction(confidence) / 2))
     return max(1, math.ceil(threshold * z * z / (1 - threshold)))
 
 
 def bootstrap_mean(
-    values: Sequence[float], *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
+    values: Sequence[float],
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    method: BootstrapMethod = "percentile",
 ) -> Interval:
-    """Percentile bootstrap interval of a mean.
+    """Bootstrap interval of a mean (`scipy.stats.bootstrap`).
 
-    B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
+    B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 13 (percentile) and 14 (BCa). Where
+    all values are equal, so are the bounds.
 
     Raises:
         ValueError: no values, or one that is not finite.
     """
+    from scipy.stats import bootstrap
+
     data = _finite(values)
-    means = resampled(data, resamples=resamples, seed=seed)
-    return _percentiles(float(data.mean()), means, _fraction(confidence), len(data))
+    value = float(data.mean())
+    if len(data) == 1 or np.ptp(data) == 0:
+        return Interval(value, value, value, len(data))
+    found = bootstrap(
+        (data,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, _PIECE // len(data)),
+        vectorized=True,
+        confidence_level=_fraction(confidence),
+        method=method,
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(value, float(found.low), float(found.high), len(data))
 
 
 def paired_bootstrap(
@@ -142,8 +169,9 @@ def paired_bootstrap(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    method: BootstrapMethod = "percentile",
 ) -> Interval:
-    """Percentile bootstrap interval of the mean of after - before, resampling pairs.
+    """Bootstrap interval of the mean of after - before, resampling pairs.
 
     P. Koehn, "Statistical significance tests for machine translation evaluation", EMNLP 2004: both systems are scored
     on the same resampled cases, so that how hard a case is cancels out.
@@ -151,11 +179,19 @@ def paired_bootstrap(
     Raises:
         ValueError: no pairs, unequal lengths, or a value that is not finite.
     """
+    differences = paired_differences(before, after)
+    return bootstrap_mean(differences.tolist(), confidence=confidence, resamples=resamples, seed=seed, method=method)
+
+
+def paired_differences(before: Sequence[float], after: Sequence[float]) -> npt.NDArray[np.float64]:
+    """After - before, (n,).
+
+    Raises:
+        ValueError: no pairs, unequal lengths, or a value that is not finite.
+    """
     if len(before) != len(after):
         raise ValueError(f"{len(before)} values before and {len(after)} after are no pairs")
-    differences = _finite(after) - _finite(before)
-    means = resampled(differences, resamples=resamples, seed=seed)
-    return _percentiles(float(differences.mean()), means, _fraction(confidence), len(differences))
+    return _finite(after) - _finite(before)
 
 
 def mcnemar_exact(before: Sequence[bool], after: Sequence[bool]) -> McNemar:
@@ -167,34 +203,14 @@ def mcnemar_exact(before: Sequence[bool], after: Sequence[bool]) -> McNemar:
     Raises:
         ValueError: unequal lengths.
     """
+    from scipy.stats import binomtest
+
     if len(before) != len(after):
         raise ValueError(f"{len(before)} answers before and {len(after)} after are no pairs")
     gained = sum(1 for old, new in zip(before, after, strict=True) if new and not old)
     lost = sum(1 for old, new in zip(before, after, strict=True) if old and not new)
     changed = gained + lost
-    tail = sum(math.comb(changed, count) for count in range(min(gained, lost) + 1))
-    return McNemar(gained, lost, min(1.0, 2 * tail / 2**changed))
-
-
-def holm(p_values: Mapping[str, float], *, alpha: float = 0.05) -> dict[str, HolmStep]:
-    """Holm's step-down correction: the chance of rejecting any true hypothesis of the family is at most `alpha`.
-
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979). The smallest of m
-    probabilities is held against alpha / m, the next against alpha / (m - 1), ...; the first that fails ends it.
-
-    Raises:
-        ValueError: a value is no probability.
-    """
-    for name, p in p_values.items():
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"{p} for {name} is no probability")
-    steps: dict[str, HolmStep] = {}
-    reached = 0.0
-    ordered = sorted(p_values.items(), key=lambda item: item[1])
-    for index, (name, p) in enumerate(ordered):
-        reached = max(reached, min(1.0, p * (len(ordered) - index)))
-        steps[name] = HolmStep(p, reached, reached <= alpha)
-    return {name: steps[name] for name in p_values}
+    return McNemar(gained, lost, float(binomtest(lost, changed, 0.5).pvalue) if changed else 1.0)
 
 
 def resampled(
@@ -220,13 +236,6 @@ def resampled(
     ]
     means: npt.NDArray[np.float64] = np.concatenate(pieces)
     return means if columns else means.reshape(-1)
-
-
-def _percentiles(value: float, draws: npt.NDArray[np.float64], confidence: float, n: int) -> Interval:
-    """Interval between the outer percentiles of the draws."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(value, float(low), float(high), n)
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:

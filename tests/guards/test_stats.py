@@ -4,10 +4,11 @@ import random
 import numpy as np
 import pytest
 
+from guards.corrections import benjamini_hochberg, holm
 from guards.stats import (
     bootstrap_mean,
     cases_needed,
-    holm,
+    excess_p,
     mcnemar_exact,
     paired_bootstrap,
     resampled,
@@ -137,8 +138,90 @@ def test_mcnemar_gives_the_binomial_tail() -> None:
     assert mcnemar_exact([True] * 12, [False] * 12).p == pytest.approx(2 / 2**12)
 
 
+def test_mcnemar_gives_the_published_probability() -> None:
+    # Fagerland, Lydersen and Laake (2013), "The McNemar test for binary matched-pairs data", BMC Med. Res. Methodol.
+    # 13:91, airway hyper-responsiveness before and after stem cell transplantation: 1, 1, 7 and 12 pairs; the exact
+    # conditional test gives .0703.
+    before = [True] * 2 + [False] * 19
+    after = [True, False] + [True] * 7 + [False] * 12
+    found = mcnemar_exact(before, after)
+    assert (found.gained, found.lost, round(found.p, 4)) == (7, 1, 0.0703)
+
+
+def exact_mean_bounds(values: list[int], tail: float) -> tuple[float, float]:
+    """Percentiles of the mean over every possible draw with replacement, by repeated convolution."""
+    ways = {0: 1}
+    for _ in values:
+        more: dict[int, int] = {}
+        for total, count in ways.items():
+            for value in values:
+                more[total + value] = more.get(total + value, 0) + count
+        ways = more
+    draws, reached, bounds = sum(ways.values()), 0, []
+    for total in sorted(ways):
+        before, reached = reached, reached + ways[total]
+        bounds += [total / len(values) for goal in (tail, 1 - tail) if before < goal * draws <= reached]
+    return bounds[0], bounds[1]
+
+
+def test_the_bootstrap_gives_the_published_standard_error_and_the_bounds_over_every_draw() -> None:
+    # Efron and Tibshirani (1993), table 2.1 (mouse data, treated) and table 2.2: mean 86.86, standard error of the mean
+    # by endless bootstrap 23.36.
+    treated = [94, 197, 16, 38, 99, 141, 23]
+    means = resampled(np.array(treated, dtype=float), resamples=40_000, seed=1)
+    assert round(float(np.mean(treated)), 2) == 86.86
+    assert float(means.std()) == pytest.approx(23.36, abs=0.3)
+    found = bootstrap_mean([*map(float, treated)], resamples=40_000, confidence=0.9)
+    assert (found.low, found.high) == pytest.approx(exact_mean_bounds(treated, 0.05), abs=1.0)
+    lopsided = [0.0] * 30 + [1.0, 2.0, 40.0]
+    assert bootstrap_mean(lopsided, method="BCa").high > bootstrap_mean(lopsided).high, "BCa follows the long tail"
+
+
+def test_the_paired_bootstrap_gives_the_bounds_over_every_draw() -> None:
+    # Student (1908), "The probable error of a mean", additional sleep by two soporifics: the mean difference is 1.58.
+    first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    found = paired_bootstrap(first, second, resamples=40_000)
+    tenths = [round(10 * (new - old)) for old, new in zip(first, second, strict=True)]
+    assert round(found.value, 2) == 1.58
+    assert (10 * found.low, 10 * found.high) == pytest.approx(exact_mean_bounds(tenths, 0.025), abs=0.3)
+    assert paired_bootstrap([1.0, 2.0], [1.5, 2.5]) == paired_bootstrap([0.0] * 2, [0.5] * 2), "nothing varies"
+
+
+def test_an_excess_is_the_binomial_tail() -> None:
+    # Fisher (1935), "The Design of Experiments", chapter II: all 4 cups named rightly by chance of a half each: 1/16.
+    assert excess_p(4, 4, 0.5) == pytest.approx(1 / 16)
+    tail = sum(math.comb(120, k) * 0.01**k * 0.99 ** (120 - k) for k in range(6, 121))
+    assert excess_p(6, 120, 0.01) == pytest.approx(tail)
+    assert excess_p(0, 50, 0.01) == 1.0
+    assert excess_p(1, 50, 0.0) == 0.0
+    with pytest.raises(ValueError, match="no proportion"):
+        excess_p(1, 0, 0.1)
+
+
+BH_1995 = (
+    *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344),
+    *(0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000),
+)
+"""Benjamini and Hochberg (1995), section 3.2: fifteen probabilities of a study of heart attacks."""
+
+
+def test_holm_and_benjamini_hochberg_give_the_published_rejections_and_statsmodels_figures() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    chances = {f"{place:02}": p for place, p in enumerate(BH_1995)}
+    assert sum(step.rejected for step in holm(chances).values()) == 3, "controlling the family rejects three"
+    assert sum(step.rejected for step in benjamini_hochberg(chances).values()) == 4, "the rate of false ones four"
+    for correct, method in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+        adjusted = [step.adjusted for step in correct(chances).values()]
+        assert adjusted == pytest.approx(multipletests(BH_1995, method=method)[1])
+    assert benjamini_hochberg({}) == {}
+    with pytest.raises(ValueError, match="no probability"):
+        benjamini_hochberg({"a": -0.1})
+
+
 def test_holm_gives_the_worked_example() -> None:
-    # Holm (1979) on .01, .04, .03, .005: multipliers 4, 3, 2, 1 in rising order, kept monotone.
+    # Worked by hand on .01, .04, .03, .005: multipliers 4, 3, 2, 1 in rising order, kept monotone.
     steps = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
     assert [round(steps[name].adjusted, 6) for name in "abcd"] == [0.03, 0.06, 0.06, 0.02]
     assert [steps[name].rejected for name in "abcd"] == [True, False, False, True]

@@ -1,0 +1,71 @@
+"""What a stated confidence is worth: calibration of probabilities, and the gain from answering only when sure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+RANGES = 15
+
+
+def brier(confidence: Sequence[float], right: Sequence[bool]) -> float:
+    """Mean squared distance of the stated probability from what happened, 0 to 1.
+
+    G. W. Brier, "Verification of forecasts expressed in terms of probability", Mon. Weather Rev. 78 (1950); of an event
+    that happens or not his score, summed over both classes, is twice this one.
+
+    Raises:
+        ValueError: no cases, unequal lengths, or a confidence outside 0 to 1.
+    """
+    stated, happened = _pairs(confidence, right)
+    return float(np.mean((stated - happened) ** 2))
+
+
+def ace(confidence: Sequence[float], right: Sequence[bool], *, ranges: int = RANGES) -> float:
+    """Adaptive calibration error: mean distance of share right from mean confidence, over ranges of equally many cases.
+
+    J. Nixon et al., "Measuring calibration in deep learning" (2019), equation 3, for the class that was chosen.
+
+    Args:
+        confidence: stated for each answer, 0 to 1.
+        right: whether the answer was right.
+        ranges: into how many ranges the cases are cut by confidence; as many as there are cases at most.
+
+    Raises:
+        ValueError: no cases, unequal lengths, or a confidence outside 0 to 1.
+    """
+    stated, happened = _pairs(confidence, right)
+    order = np.argsort(stated, kind="stable")
+    pieces = np.array_split(order, min(ranges, len(order)))
+    return float(np.mean([abs(happened[one].mean() - stated[one].mean()) for one in pieces]))
+
+
+def aurc(confidence: Sequence[float], right: Sequence[bool]) -> float:
+    """Area under the risk-coverage curve: mean error among the surest k answers, over every k.
+
+    Y. Geifman, G. Uziel, R. El-Yaniv, "Bias-reduced uncertainty estimation" (ICLR 2019), section 2. Answers of equal
+    confidence are taken to come in every order alike, so that the order of the input does not count. The error rate
+    itself where confidence says nothing; e + (1 - e) ln(1 - e) for many answers of which every wrong one is less sure
+    than every right one (their equation 2).
+
+    Raises:
+        ValueError: no cases, unequal lengths, or a confidence outside 0 to 1.
+    """
+    stated, happened = _pairs(confidence, right)
+    order = np.argsort(-stated, kind="stable")
+    stated, wrong = stated[order], 1.0 - happened[order]
+    _, place, counts = np.unique(-stated, return_inverse=True, return_counts=True)
+    expected = (np.bincount(place, weights=wrong) / counts)[place]
+    return float(np.mean(np.cumsum(expected) / np.arange(1, len(expected) + 1)))
+
+
+def _pairs(
+    confidence: Sequence[float], right: Sequence[bool]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Both as arrays, refused where they are no stated probabilities with their outcomes."""
+    stated, happened = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if len(stated) != len(happened) or not len(stated):
+        raise ValueError(f"expected one confidence per answer, got {len(stated)} for {len(happened)}")
+    if not ((stated >= 0) & (stated <= 1)).all():
+        raise ValueError("expected confidences between 0 and 1, got some outside")
+    return stated, happened
