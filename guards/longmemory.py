@@ -67,15 +67,15 @@ def order_score(said: Sequence[Order | None], true: Sequence[Order | None]) -> I
     return wilson(right, len(true)) if true else None
 
 
-def step_order(steps: Sequence[str], declared: Sequence[str]) -> Interval | None:
-    """Share of pairs of steps of a log that stand in the declared order.
+def step_order(runs: Sequence[Sequence[str]], declared: Sequence[str]) -> Interval | None:
+    """Share of pairs of steps of a log that stand in the declared order, over all its runs.
 
-    Each step counts by its first place in the log. Steps that the order does not name are left out; with fewer than two
-    there is nothing to tell.
+    Each step of a run counts by its first place in it. Steps that the order does not name are left out; where no run
+    has two there is nothing to tell.
     """
     place = {name: number for number, name in enumerate(declared)}
-    kept = [name for name in dict.fromkeys(steps) if name in place]
-    pairs = [place[earlier] < place[later] for earlier, later in combinations(kept, 2)]
+    kept = [[place[name] for name in dict.fromkeys(run) if name in place] for run in runs]
+    pairs = [earlier < later for run in kept for earlier, later in combinations(run, 2)]
     return wilson(sum(pairs), len(pairs)) if pairs else None
 
 

@@ -44,15 +44,15 @@ def test_events_are_compared_as_sets() -> None:
 
 
 def test_a_log_in_order_and_one_that_is_not() -> None:
-    right, wrong = step_order(STEPS, STEPS), step_order(STEPS[::-1], STEPS)
+    right, wrong = step_order([STEPS], STEPS), step_order([STEPS[::-1]], STEPS)
     assert right is not None
     assert wrong is not None
     assert (right.value, right.n, wrong.value) == (1.0, 10, 0.0)
-    swapped = step_order(("admit", "read", "other", "read", "publish"), STEPS)
+    swapped = step_order([("admit", "read", "other", "read", "publish"), ("read", "admit")], STEPS)
     assert swapped is not None
-    assert swapped.n == 3
-    assert swapped.value == pytest.approx(2 / 3)
-    assert step_order(("admit", "other"), STEPS) is None
+    assert swapped.n == 4
+    assert swapped.value == pytest.approx(3 / 4)
+    assert step_order([("admit", "other"), ()], STEPS) is None
 
 
 def test_the_panel_of_time_sees_a_wrong_day_and_a_missing_event() -> None:
