@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, loop, models, options, releases
+from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -65,7 +65,7 @@ GROUPS: Groups = {
     ),
     "audit": (
         "Check what is kept, and report on it.",
-        {"run": audits.run_audit, "report": audits.report, "verify": audits.verify},
+        {"run": audits.run_audit, "report": audits.report, "verify": audits.verify, "due": freshness.due},
     ),
     "models": (
         "Models by short name, and what they know.",
