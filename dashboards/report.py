@@ -69,6 +69,7 @@ class ReportData:
         problems: what an audit found, None when none was made.
         checked: what the audit looked at, by kind.
         made_at: when the report was made.
+        leakage: verdicts of the leakage audit, none when none was made.
     """
 
     release: Release
@@ -81,6 +82,7 @@ class ReportData:
     problems: tuple[str, ...] | None
     checked: Mapping[str, int] = field(default_factory=dict)
     made_at: datetime | None = None
+    leakage: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
@@ -124,6 +126,7 @@ def render(report: ReportData) -> str:
         memories_plot=_memories_plot(report.facts),
         facts=sorted(report.facts, key=lambda one: (one.fact.relation, one.fact.subject)),
         gates=[_gate(gate) for gate in report.release.gates],
+        leakage=[_gate(verdict) for verdict in report.leakage],
         samples=_samples(report),
         moved=_moved(report),
         cost=_cost(report.summary),
@@ -249,6 +252,7 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
         "tone": tone,
         "explanation": gate.get("explanation", ""),
         "scores": scores,
+        "evidence": gate.get("evidence") or (),
     }
 
 

@@ -1,18 +1,20 @@
 """Audit: is everything as it was recorded, can the champion be rebuilt, and what is there to tell about a release.
 
-`verify` reads everything and changes nothing, `report` writes one HTML file, `run` does both and rebuilds the model.
+`verify` reads everything and changes nothing, `report` writes one HTML file, `run` does both, rebuilds the model and
+asks what the release leaks.
 Nothing is added to the ledger: an audit can be repeated by anybody, and comes to the same.
 """
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from guards.base import Verdict
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
@@ -20,6 +22,9 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release
 from registry.releases import ReleaseStore
+
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
 
 PAGE = "dashboards.report"
 """The module that renders; the floors are peers, so it is found by name when a report is asked for."""
@@ -33,11 +38,18 @@ class AuditResult:
         problems: what differs from the records, one line each, the first bad ledger entry first.
         checked: how many things were looked at, by kind.
         report: path of the report, where one was written.
+        leakage: what the leakage audit says; none where it was not made.
     """
 
     problems: tuple[str, ...]
     checked: Mapping[str, int]
     report: str = ""
+    leakage: tuple[Verdict, ...] = ()
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a verdict of the leakage audit blocks."""
+        return any(verdict.decision == "block" for verdict in self.leakage)
 
 
 def verify(home: Home) -> AuditResult:
@@ -72,18 +84,21 @@ def report(home: Home, release: str | int | None = None, out: Path | None = None
 
 
 def run(home: Home) -> AuditResult:
-    """Verify, rebuild the champion from its base and its deltas, and write the report on it.
+    """Verify, rebuild the champion from its base and its deltas, ask what it leaks, and write the report on it.
 
     Raises:
         InputError: nothing is published yet.
     """
+    from pipelines.leakage import leakage
+
     with Ledger.open(home) as ledger:
         champion = ReleaseStore(ledger).get("champion")
         found = _verify(home, ledger)
-        problems = (*found.problems, *_rebuild_problems(home, champion))
-        found = AuditResult(problems, {**found.checked, "rebuilt_releases": 1})
+        loaded, problems = _rebuilt(home, champion)
+        checked = {**found.checked, "rebuilt_releases": 1}
+        found = AuditResult((*found.problems, *problems), checked, leakage=leakage(home, ledger, champion, loaded))
         path = _write(home, champion, report_data(ledger, champion, found), None)
-    return AuditResult(found.problems, found.checked, str(path))
+    return replace(found, report=str(path))
 
 
 def report_data(ledger: Ledger, release: Release, found: AuditResult | None = None) -> Any:
@@ -110,6 +125,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         ledger_root=head.root,
         problems=found.problems if found is not None else None,
         checked=found.checked if found is not None else {},
+        leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
         made_at=datetime.now(UTC),
     )
 
@@ -131,15 +147,14 @@ def _verify(home: Home, ledger: Ledger) -> AuditResult:
     return AuditResult(tuple(problems), checked)
 
 
-def _rebuild_problems(home: Home, release: Release) -> tuple[str, ...]:
-    """Why the release cannot be rebuilt to the recorded digest; nothing when it can."""
+def _rebuilt(home: Home, release: Release) -> tuple["LoadedModel | None", tuple[str, ...]]:
+    """The model of the release, or why it cannot be rebuilt to the recorded digest."""
     from pipelines.rebuild import rebuild
 
     try:
-        rebuild(home, release, device="cpu")
+        return rebuild(home, release, device="cpu"), ()
     except DmmGovError as error:
-        return (f"release {release.number} cannot be rebuilt: {error}",)
-    return ()
+        return None, (f"release {release.number} cannot be rebuilt: {error}",)
 
 
 def _write(home: Home, release: Release, data: Any, out: Path | None) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from guards.admission import AdmissionPolicy
 from guards.efficacy import GatePolicy
 from guards.freshness import SystemPolicy
+from guards.leakage import LeakagePolicy
 from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
 from pipelines.probing import ProbePolicy
@@ -42,6 +43,7 @@ class Policy:
         gates: what the edited weights must show.
         system: what the whole system must show.
         answer: how questions are answered.
+        leakage: what the leakage audit accepts.
     """
 
     catalogue: str
@@ -54,6 +56,7 @@ class Policy:
     gates: GatePolicy = field(default_factory=GatePolicy)
     system: SystemPolicy = field(default_factory=SystemPolicy)
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
+    leakage: LeakagePolicy = field(default_factory=LeakagePolicy)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -11,13 +11,13 @@ from pipelines.commands.options import AsJson, home_of
 if TYPE_CHECKING:
     from pipelines.audit import AuditResult
 
-FAILED = 1
+FAILED, BLOCKED = 1, 3
 
 
 def run_audit(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check all that `verify` checks, rebuild the champion, and write its report.
+    """Check all that `verify` checks, rebuild the champion, ask what it leaks, and write its report.
 
-    Exit code 1 when anything differs from what was recorded.
+    Exit code 1 when anything differs from what was recorded, 3 when a verdict on leakage blocks.
     """
     from pipelines.audit import run
 
@@ -58,6 +58,9 @@ def _conclude(result: "AuditResult", as_json: bool) -> None:
     verdict = f"problems: {len(rows)}" if rows else "everything is as recorded"
     told = [("report", result.report)] if result.report else []
     title = f"{verdict}; checked: {console.phrase(result.checked)}"
+    told += [(f"{one.guard.replace('_', ' ')}: {one.decision}", one.explanation) for one in result.leakage]
     console.show(result, as_json, lambda: console.pairs(title, rows + told))
     if result.problems:
         raise typer.Exit(FAILED)
+    if result.leaks:
+        raise typer.Exit(BLOCKED)
