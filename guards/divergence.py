@@ -11,8 +11,8 @@ and trust is `WEIGHTS` summed over sources, one vote each, weak ones together ne
 established source no crowd outweighs it, and one established source never outweighs an authoritative one.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guards.sources import Tier
@@ -29,14 +29,13 @@ class Voice:
     """One path, as far as its vote goes.
 
     Attributes:
-        origin: the independent source that speaks; copies share one.
-        tier: how far it is trusted; None where it has no vote.
-        ends: what the path ends in; several where the text could mean several things; empty when it says nothing.
+        tier: how far its source is trusted; None where it has no vote.
+        ends: what the path ends in, each with the independent source that says so (copies of one statement share one);
+            several where the text could mean several things; empty when it says nothing.
     """
 
-    origin: Hashable
     tier: Tier | None
-    ends: frozenset[str]
+    ends: Mapping[str, Hashable]
 
 
 @dataclass(frozen=True)
@@ -71,39 +70,39 @@ def divergences(voices: Sequence[Voice]) -> list[Divergence]:
     """S_div of every path about one matter.
 
     A path that could end in several things ends in the one that most trust stands behind. One that says nothing
-    diverges from nothing and has nothing behind it.
+    diverges from nothing and has nothing behind it. A source that says one thing here and another there stands behind
+    both, and against both.
     """
-    tiers: dict[str, dict[Hashable, Tier]] = defaultdict(dict)
+    saying: dict[str, list[Voice]] = defaultdict(list)
     for voice in voices:
         for end in voice.ends:
-            if voice.tier is not None:
-                held = tiers[end].get(voice.origin)
-                if held is None or WEIGHTS[voice.tier] > WEIGHTS[held]:
-                    tiers[end][voice.origin] = voice.tier
-    trust = {end: _trust(by_origin) for end, by_origin in tiers.items()}
-    return [_against(voice, tiers, trust) for voice in voices]
+            saying[end].append(voice)
+    trust = {end: _trust(end, those) for end, those in saying.items()}
+    return [_against(voice, saying, trust) for voice in voices]
 
 
-def _trust(by_origin: Mapping[Hashable, Tier]) -> float:
-    counts: dict[Tier, float] = defaultdict(float)
-    for tier in by_origin.values():
-        counts[tier] += 1
-    return trust_of(counts)
+def _trust(end: str, saying: Iterable[Voice]) -> float:
+    """Trust of the independent sources of one end, each at the best tier in which it speaks."""
+    best: dict[Hashable, Tier] = {}
+    for voice in saying:
+        origin = voice.ends[end]
+        if voice.tier is not None and (origin not in best or WEIGHTS[voice.tier] > WEIGHTS[best[origin]]):
+            best[origin] = voice.tier
+    return trust_of(Counter(best.values()))
 
 
-def _against(voice: Voice, tiers: Mapping[str, Mapping[Hashable, Tier]], trust: Mapping[str, float]) -> Divergence:
-    """One path against all ends that are not its own; who also says its own end does not speak against it."""
+def _against(voice: Voice, saying: Mapping[str, Sequence[Voice]], trust: Mapping[str, float]) -> Divergence:
+    """One path against all ends that are not its own; a path that could also end as it does speaks not against it."""
     if not voice.ends:
         return Divergence(0.0, 0.0, 0.0, "")
-    end = max(sorted(voice.ends), key=lambda each: trust.get(each, 0.0))
-    with_it = tiers.get(end, {})
+    end = max(sorted(voice.ends), key=trust.__getitem__)
     others = (
-        _trust({origin: tier for origin, tier in by_origin.items() if origin not in with_it})
-        for other, by_origin in tiers.items()
+        _trust(other, (each for each in those if end not in each.ends))
+        for other, those in saying.items()
         if other not in voice.ends
     )
-    against, own = max(others, default=0.0), trust.get(end, 0.0)
-    return Divergence(share_against(own, against), own, against, end)
+    against = max(others, default=0.0)
+    return Divergence(share_against(trust[end], against), trust[end], against, end)
 
 
 def threshold_for(benign: Sequence[float], loss: float) -> float:

@@ -1,21 +1,30 @@
 """What was learnt from statements that turned out false: consulted before anything else.
 
 A lesson names one object for one subject and relation that was found false, by whom and when, and until when it is
-remembered. Lessons are kept apart from facts, one JSON object per line, and only ever appended.
+remembered. Lessons are kept apart from facts, one JSON object per line, and only ever appended. A row is held against
+them by its names (`LessonGuard`), an agent's plan by its meaning (`consult`, A-MemGuard's second memory).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from guards.admission import Candidate, finding
 from guards.base import Verdict
 from guards.conflicts import Names
 from guards.sources import Sources
 from registry.errors import InputError
+from registry.text import normalise
+
+Embed = Callable[[Sequence[str]], Any]
+"""Makes vectors of length 1, shape (texts, dimension), of texts; local, and handed in by whoever calls."""
+CONSULTED = 4
+"""How many of the nearest lessons are looked at (A-MemGuard's top-k)."""
+ALIKE = 0.8
+"""Cosine from which a lesson is about the plan at hand."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,15 @@ class Lesson:
     source: str
     learned_at: datetime
     expires: date | None = None
+
+    @property
+    def matter(self) -> str:
+        """What it is about, without what was said falsely."""
+        return f"{self.subject} \u2192 {self.relation}"
+
+    def holds_at(self, day: date) -> bool:
+        """Whether it is still remembered on a day."""
+        return self.expires is None or day < self.expires
 
     def line(self) -> str:
         """The lesson as one line of JSON."""
@@ -97,6 +115,33 @@ class Lessons:
             stream.writelines(f"{lesson.line()}\n" for lesson in new)
 
 
+def consult(
+    lessons: Lessons, matter: str, ends: Iterable[str], at: date, embed: Embed, alike: float = ALIKE
+) -> Lesson | None:
+    """The lesson about a matter that ends as the plan at hand does; None when there is none.
+
+    The `CONSULTED` lessons nearest in meaning are looked at, nearest first; a lesson speaks when its matter is alike
+    enough and what it warns of is one of `ends` (normalised).
+
+    Args:
+        lessons: what was learnt.
+        matter: what the plan is about, in words.
+        ends: what it would end in.
+        at: the day of the act.
+        embed: makes the vectors.
+        alike: cosine from which a lesson is about the matter.
+    """
+    held = [lesson for lesson in lessons.entries if lesson.holds_at(at)]
+    if not held:
+        return None
+    wanted = set(ends)
+    vectors = embed([matter, *(lesson.matter for lesson in held)])
+    cosines = [float(one) for one in vectors[1:] @ vectors[0]]
+    nearest = sorted(range(len(held)), key=lambda place: -cosines[place])[:CONSULTED]
+    speaking = (held[place] for place in nearest if cosines[place] >= alike and normalise(held[place].object) in wanted)
+    return next(speaking, None)
+
+
 @dataclass(frozen=True)
 class LessonGuard:
     """A statement that was found false before does not come in again by itself."""
@@ -116,7 +161,7 @@ class LessonGuard:
         """Block a statement that a lesson is about; from an authoritative source, a person decides."""
         key = (self.names.key(case.cell("subject")), case.name, self.names.key(case.cell("object")))
         lesson = self.by_key.get(key)
-        if lesson is None or (lesson.expires is not None and case.at.date() >= lesson.expires):
+        if lesson is None or not lesson.holds_at(case.at.date()):
             return Verdict(self.name, "pass", "no lesson is about this statement")
         source = self.sources.find(case.cell("source"), case.cell("source_url"))
         problem = f"was found false on {lesson.learned_at.date()} ({lesson.reason})"

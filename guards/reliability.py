@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from guards.sources import RANK, Source, Sources, Tier
+from guards.sources import RANK, Source, Sources, Tier, registrable_domain
 
 
 @dataclass(frozen=True)
@@ -137,4 +137,5 @@ def judged(sources: Sources, records: Mapping[str, Record], policy: ReliabilityP
     if not changed:
         return sources
     by_domain = {domain: changed.get(sources.fold(one.name), one) for domain, one in sources.by_domain.items()}
+    by_domain |= {one.name: one for one in changed.values() if registrable_domain(one.name) == one.name}
     return Sources({**sources.by_name, **changed}, by_domain)

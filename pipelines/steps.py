@@ -59,12 +59,15 @@ def read(place: Workplace, feed: Path) -> "Feed":
 
 
 def admit(place: Workplace, feed: "Feed") -> "Admission":
-    """Decide on every row against what is known."""
+    """Decide on every row against what is known, what was found false, and what each source's record is."""
     from pipelines.admit import admit as decide
+    from pipelines.learning import learn, trusted_now
 
     settings = place.settings
     with place.timed("admit"), track("admit", total=feed.table.num_rows):
-        return decide(feed, place.known, settings.catalogue, settings.policy.admission, place.at, settings.sources)
+        lessons = learn(place.home, place.events, place.known)
+        sources = trusted_now(settings.sources, place.events, place.at)
+        return decide(feed, place.known, settings.catalogue, settings.policy.admission, place.at, sources, lessons)
 
 
 def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:

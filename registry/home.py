@@ -78,6 +78,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def lessons(self) -> Path:
+        """What was found false, one lesson a line."""
+        return self.root / "lessons.jsonl"
+
+    @property
     def writer_lock(self) -> Path:
         """Lock file of the one writer."""
         return self.root / "writer.lock"
