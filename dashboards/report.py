@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.charts import Interval, Part, bars, number, percent, stacked, strip
+from dashboards.freshness import freshness_page
 from dashboards.memories import described
 from dashboards.wording import fault_of, memory_phrase, verdict, words_of
 from registry.records import KnownFact, Release
@@ -70,6 +71,7 @@ class ReportData:
         checked: what the audit looked at, by kind.
         made_at: when the report was made.
         leakage: verdicts of the leakage audit, none when none was made.
+        freshness: what the freshness audit found, nothing when none was made.
     """
 
     release: Release
@@ -83,6 +85,7 @@ class ReportData:
     checked: Mapping[str, int] = field(default_factory=dict)
     made_at: datetime | None = None
     leakage: tuple[Mapping[str, Any], ...] = ()
+    freshness: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
@@ -127,6 +130,7 @@ def render(report: ReportData) -> str:
         facts=sorted(report.facts, key=lambda one: (one.fact.relation, one.fact.subject)),
         gates=[_gate(gate) for gate in report.release.gates],
         leakage=[_gate(verdict) for verdict in report.leakage],
+        freshness=freshness_page(report.freshness),
         samples=_samples(report),
         moved=_moved(report),
         cost=_cost(report.summary),

@@ -8,7 +8,7 @@ Nothing is added to the ledger: an audit can be repeated by anybody, and comes t
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -38,12 +38,14 @@ class AuditResult:
         problems: what differs from the records, one line each, the first bad ledger entry first.
         checked: how many things were looked at, by kind.
         report: path of the report, where one was written.
+        freshness: what `pipelines.freshness_audit` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
     """
 
     problems: tuple[str, ...]
     checked: Mapping[str, int]
     report: str = ""
+    freshness: Mapping[str, Any] = field(default_factory=dict)
     leakage: tuple[Verdict, ...] = ()
 
     @property
@@ -80,11 +82,17 @@ def report(home: Home, release: str | int | None = None, out: Path | None = None
     with Ledger.open(home) as ledger:
         chosen = ReleaseStore(ledger).get("champion" if release is None else release)
         found = _verify(home, ledger) if check else None
+        if found is not None:
+            found = replace(found, freshness=_freshness(home, ledger, chosen))
         return _write(home, chosen, report_data(ledger, chosen, found), out)
 
 
-def run(home: Home) -> AuditResult:
+def run(home: Home, questions: int = 0) -> AuditResult:
     """Verify, rebuild the champion from its base and its deltas, ask what it leaks, and write the report on it.
+
+    Args:
+        home: which home.
+        questions: how many questions are asked in each of the three settings; none by default.
 
     Raises:
         InputError: nothing is published yet.
@@ -97,6 +105,7 @@ def run(home: Home) -> AuditResult:
         loaded, problems = _rebuilt(home, champion)
         checked = {**found.checked, "rebuilt_releases": 1}
         found = AuditResult((*found.problems, *problems), checked, leakage=leakage(home, ledger, champion, loaded))
+        found = replace(found, freshness=_freshness(home, ledger, champion, questions))
         path = _write(home, champion, report_data(ledger, champion, found), None)
     return replace(found, report=str(path))
 
@@ -126,6 +135,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         problems=found.problems if found is not None else None,
         checked=found.checked if found is not None else {},
         leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
+        freshness=found.freshness if found is not None else {},
         made_at=datetime.now(UTC),
     )
 
@@ -155,6 +165,16 @@ def _rebuilt(home: Home, release: Release) -> tuple["LoadedModel | None", tuple[
         return rebuild(home, release, device="cpu"), ()
     except DmmGovError as error:
         return None, (f"release {release.number} cannot be rebuilt: {error}",)
+
+
+def _freshness(home: Home, ledger: Ledger, release: Release, questions: int = 0) -> Mapping[str, Any]:
+    """What the freshness audit found; the problem alone where it could not be made, which `verify` names as well."""
+    from pipelines.freshness_audit import freshness_audit
+
+    try:
+        return freshness_audit(home, ledger, release, datetime.now(UTC).date(), questions=questions).to_dict()
+    except DmmGovError as error:
+        return {"problem": str(error)}
 
 
 def _write(home: Home, release: Release, data: Any, out: Path | None) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines import console
+from pipelines.commands.freshness import freshness_rows
 from pipelines.commands.options import AsJson, home_of
 
 if TYPE_CHECKING:
@@ -14,14 +15,20 @@ if TYPE_CHECKING:
 FAILED, BLOCKED = 1, 3
 
 
-def run_audit(context: typer.Context, as_json: AsJson = False) -> None:
+def run_audit(
+    context: typer.Context,
+    ask: Annotated[
+        int, typer.Option("--ask", min=0, metavar="N", help="Ask N questions in each of the three settings.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
     """Check all that `verify` checks, rebuild the champion, ask what it leaks, and write its report.
 
     Exit code 1 when anything differs from what was recorded, 3 when a verdict on leakage blocks.
     """
     from pipelines.audit import run
 
-    _conclude(run(home_of(context)), as_json)
+    _conclude(run(home_of(context), ask), as_json)
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
@@ -59,6 +66,7 @@ def _conclude(result: "AuditResult", as_json: bool) -> None:
     told = [("report", result.report)] if result.report else []
     title = f"{verdict}; checked: {console.phrase(result.checked)}"
     told += [(f"{one.guard.replace('_', ' ')}: {one.decision}", one.explanation) for one in result.leakage]
+    told += freshness_rows(result.freshness)
     console.show(result, as_json, lambda: console.pairs(title, rows + told))
     if result.problems:
         raise typer.Exit(FAILED)

@@ -1,6 +1,6 @@
 """`dmmgov audit due`: what should be asked again, of whom and why."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,7 +8,7 @@ from pipelines import console
 from pipelines.commands.options import AsJson, actor_name, day_of, home_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guards.forgetting import Due
 
@@ -53,3 +53,21 @@ def due(
 def _rows(chosen: "Sequence[Due]") -> list[dict[str, str]]:
     """A line per fact."""
     return [{"fact": one.what, "ask the": one.ask, "why": "; ".join(one.reasons)} for one in chosen]
+
+
+def freshness_rows(audit: "Mapping[str, Any]") -> list[tuple[str, str]]:
+    """The freshness audit in a few lines; JSON has all of it."""
+    if not audit:
+        return []
+    if "problem" in audit:
+        return [("freshness", f"could not be looked at: {audit['problem']}")]
+    found, due = audit["staleness"], audit["due"]
+    rows = [
+        (
+            "freshness",
+            f"{found['overdue_facts']} of {found['facts']} facts are overdue, {due['facts']} due to be asked",
+        ),
+        ("replay", "the same state" if audit["long_memory"]["p2"]["same_state"] else "ANOTHER STATE than the one kept"),
+        ("half-life", audit["long_memory"]["p4"]["half_life"]),
+    ]
+    return rows + [(f"{one['guard']}: {one['decision']}", one["explanation"]) for one in audit["verdicts"]]
