@@ -152,11 +152,18 @@ def peers_section(peers: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Write RESULTS.md and the curves."""
+    from benchmarks.freshness_report import freshness_section
+    from benchmarks.leakage_report import leakage_section
+    from benchmarks.sensitivity_report import section as sensitivity_section
+
     path = HERE / "RESULTS.md"
     text = path.read_text(encoding="utf-8")
     for name, make in (
         ("editors", lambda found: editors_section(found, HERE / "results")),
         ("easyedit", peers_section),
+        ("leakage", leakage_section),
+        ("freshness", freshness_section),
+        ("sensitivity", sensitivity_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

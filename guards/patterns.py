@@ -1,4 +1,9 @@
-"""Patterns of personal data, secrets, instructions to a model, and code, as data: one line each, with a name."""
+"""Patterns of personal data, secrets, instructions to a model, and code, as data: one line each, with a name.
+
+What counts as personal data is what reaches a private person or opens what is theirs: addresses of mail, network and
+home, phone numbers, cards, bank accounts, identity documents, dates of birth. The name of a person does not: who leads
+a country is a fact, and names are what facts are about. Ages, nationalities, titles, places and years do not either.
+"""
 
 import re
 from typing import NamedTuple
@@ -22,9 +27,40 @@ def _pattern(name: str, regex: str, check: str = "") -> Pattern:
     return Pattern(name, re.compile(regex, re.IGNORECASE), check)
 
 
+_CAP = r"(?-i:[A-Z\u00c0-\u00de\u0100-\u024f\u0370-\u03ab\u0400-\u042f])[\w.\u2019'-]*"
+_NOT_A_MONTH = (
+    r"(?!(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)[a-z]*\b|(?:est|census|km|sq|m|ft|mi|nm|gmt|utc)\b)"
+)
+_STREET = (
+    r"(?:street|str|st|avenue|ave|av|road|rd|lane|ln|drive|dr|crescent|cres|terrace|ter|boulevard|blvd|court|ct|circle|"
+    r"cir|place|pl|square|sq|way|loop|cove|coves|bypass|trail|trl|parkway|pkwy|highway|hwy|alley|row|mews|close|walk|"
+    r"turnpike|tpke|pike|plaza|expressway|freeway|route|path|grove|heights|gardens|manor|landing|crossing|creek|glen|"
+    r"hollow|junction|ridge|spur|springs|stravenue|trafficway|tunnel|viaduct|vista|meadows|mills|motorway|orchard|"
+    r"overpass|underpass|throughway|estates?|extension|ferry|knolls?|inlet|ramp|shoals?|skyway)"
+)
+_STREET_WORD = (
+    r"[^\W\d_][\w.-]*(?:stra(?:\u00df|ss)e|str\.|straat|gatan|gata|gade|v(?:\u00e4|a)gen|vegen|veien|vej|weg|gasse|platz|"
+    r"allee|laan|plein|kade|katu|kuja|polku|puisto|puistotie|str(?:\u00e6|ae)ti|ger(?:\u00f0|d)i|braut|t(?:\u00fa|u)n|"
+    r"vegur|(?<=[a-z])tie|tee|iela|utca|ulice|ulica)"
+)
+_STREET_TITLE = (
+    r"(?:rue|avenida|calle|via|viale|vicolo|corso|piazza|largo|rua|travessa|pra(?:\u00e7|c)a|quai|all(?:\u00e9|e)e|chemin|"
+    r"impasse|carrer|calz(?:\u00e1|a)da|paseo|plaza|ul\.|ulica|ulice|al\.|os\.|pl\.|aleja|trg|cesta)"
+)
+_AFTER_A_NAME = (
+    r"(?:u\.|utca|\u00fatja|(?:\u00fat|ut)|t\u00e9r|k\u00f6z|ulice|n\u00e1m(?:\u011bst\u00ed|\.)|t\u0159\u00edda|trg|cesta|"
+    r"tee|t\u00e4nav|pst|mnt|iela|gatv\u0117)"
+)
+_DWELLS = (
+    r"\b(?:address(?:es)?|lives?|living|lived|resid(?:es?|ing)|moved?|moving|deliver(?:ed|y)?|ship(?:ped|ping)?|sent|send|mail"
+    r"(?:ed)?|drops? (?:you|me|us|him|her|them) off|picks? (?:you|me|us|him|her|them) up|meet (?:me|us|him|her)|"
+    r"(?:please )?return(?: it)?|stop|office|located|house)\b"
+)
+_HOUSE = rf"(?:\d{{1,6}}[a-z]?,? {_CAP}|{_CAP} {_NOT_A_MONTH}\d{{1,5}}[a-z]?)"
+
 PERSONAL = (
-    _pattern("an e-mail address", r"[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+(?:\.[\w-]+)+"),
-    _pattern("a card number", r"(?<![\w.-])(?:\d[ -]?){11,18}\d(?![\w-])", "luhn"),
+    _pattern("an e-mail address", r"(?<![\w.+-])[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+(?:\.[\w-]+)+"),
+    _pattern("a card number", r"(?<![\w.-])(?<!isbn )(?<!isbn: )(?:\d[ -]?){11,18}\d(?![\w-])", "luhn"),
     _pattern("a bank account number", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", "iban"),
     _pattern("a national identity number", r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"),
     _pattern("a national identity number", r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b"),
@@ -34,22 +70,59 @@ PERSONAL = (
         r"insurance number|personnummer)\b[^\d]{0,20}[A-Z]{0,3}[\d][\d -]{4,}",
     ),
     _pattern(
+        "a network address",
+        r"(?<![\w.:])(?<!version )(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.]\d|\w)",
+    ),
+    _pattern(
+        "a network address",
+        r"(?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])|\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b",
+    ),
+    _pattern(
         "a phone number",
         r"(?<![\w+.-])(?:\+|00)\d{1,3}[ ./-]?(?:\(0\))?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?![\w-])",
         "phone",
     ),
-    _pattern("a phone number", r"(?<![\w.,-])0\d{1,4}(?:[ ./-]?\d{2,4}){2,4}(?: ?x\d{1,5})?(?![\w-])", "phone"),
+    _pattern(
+        "a phone number", r"(?<![\w.,-])(?<!isbn )0\d{1,4}(?:[ ./-]?\d{2,4}){2,4}(?: ?x\d{1,5})?(?![\w-])", "phone"
+    ),
     _pattern("a phone number", r"(?<!\w)\(\d{2,5}\) ?\d{2,4}[ -]?\d{2,4}(?![\w-])"),
     _pattern("a phone number", r"(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?: ?x\d{1,5})?(?!\w)"),
     _pattern("a phone number", r"\b(?:tel|phone|mobile|cell|call|fax)\b[.:]?[^\d+]{0,12}\+?\d[\d ()./-]{5,}\d"),
     _pattern(
-        "a postal address of a home",
-        r"\b\d{1,5}[a-z]?,? (?:(?:[nsew]|north|south|east|west)\.? )?(?:(?-i:[A-Z\u00c0-\u00de])[\w.'-]* ){1,3}"
-        r"(?:street|str|st|avenue|ave|road|rd|lane|ln|drive|crescent|terrace|boulevard|blvd)\b\.?",
+        "a phone number",
+        r"\b(?:call(?:ed|ing)?|dial(?:l?ed)?|ring|text(?:ed|ing)?|messages?|sms|answer(?:ing|ed)?|reach(?:ed|able)?|"
+        r"contact(?:ed)?|registered|my number|phone|mobile|extension|line)\b[^\d.!?]{0,24}"
+        r"(?<![\w.,-])\(?\d{2,4}\)?(?:[ -]\d{2,4}){1,4}(?![\w,-]|\.\d)",
+        "local",
     ),
-    _pattern("a postal address of a home", r"\b(?:apt|apartment|flat|suite|unit)\.? ?(?:no\.? ?)?#? ?\d+\b"),
-    _pattern("a postal address of a home", r"\b[\w.-]*(?:stra(?:ß|ss)e|straat|gatan|weg|gasse) \d{1,4}[a-z]?\b"),
-    _pattern("a postal address of a home", r"\b(?:rue|avenida|calle|via|rua) (?:[^\W\d_][\w.'-]* ?){1,4},? \d{1,4}\b"),
+    _pattern(
+        "a postal address of a home",
+        rf"\b\d{{1,6}}[a-z]?,? (?:(?:[nsew]|north|south|east|west)\.? )?(?:{_CAP} ){{1,3}}{_STREET}\b\.?",
+        "house",
+    ),
+    _pattern(
+        "a postal address of a home",
+        r"\b\d{1,6} (?:[^\W\d_][\w.'-]* ){1,3}(?:\d{1,5}[a-z]? )?(?:st|str|street)\b\.?(?! [A-Z])",
+    ),
+    _pattern("a postal address of a home", r"\b(?:apt|apartment|flat|suite|unit|room|bldg)\.? ?(?:no\.? ?)?#? ?\d+\b"),
+    _pattern("a postal address of a home", rf"\b(?=[\w.-]{{4,40}} \d){_STREET_WORD} \d{{1,5}}[a-z]?\b"),
+    _pattern("a postal address of a home", rf"\b{_STREET_TITLE} (?:[^\W\d_][\w.'-]* ?){{1,4}},? \d{{1,5}}\b", "house"),
+    _pattern("a postal address of a home", rf"\b{_CAP} {_AFTER_A_NAME} \d{{1,4}}\b"),
+    _pattern(
+        "a postal address of a home",
+        rf"(?<![\w.,-])\d{{1,6}} {_NOT_A_MONTH}(?:{_CAP} ){{1,4}}{_NOT_A_MONTH}\d{{1,4}}[a-z]?\b"
+        r"(?![,.]?\d| (?:km|est))",
+        "house",
+    ),
+    _pattern(
+        "a postal address of a home",
+        r"\b(?:PSC|CMR|Unit|USNS|USCGC|USNV|USS) [\w ]{1,20},? (?:Box \d+|(?:APO|FPO|DPO) (?:AA|AE|AP)\b)|"
+        r"\b(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}\b",
+    ),
+    _pattern("a postal address of a home", rf"\bcorner of {_CAP}[^.!?]{{0,40}} and {_CAP}"),
+    _pattern(
+        "a postal address of a home", rf"{_DWELLS}[^\d.!?;]{{0,48}}?(?<![\w.,-]){_HOUSE}(?![\w%]|[,.]\d)", "house"
+    ),
     _pattern("a postal address of a home", r"\b(?:home|private|residential)[ _]address\b|\blives at\b"),
     _pattern("a date of birth with a name", r"\b(?:date of birth|d\.?o\.?b\.?)\b\W{0,3}\d"),
 )
@@ -86,15 +159,6 @@ INSTRUCTIONS = (
     _pattern(
         "a word about the answer",
         r"\byour (?:next |final |whole )?(?:answers?|respon[sc]es?|repl(?:y|ies)|messages?|outputs?|summary)\b",
-    ),
-    _pattern(
-        "a request",
-        r"^\W*(?:(?:can|could|would|will) you|(?:please )?(?:explain|describe|write|draft|compose|provide|develop|"
-        r"translate|summari[sz]e|convert|replace|render|introduce|generate|rewrite|encode|list|suggest|recommend|promote|"
-        r"advertise|insert|append|offer|respond|analy[sz]e|identify|outline))\b (?:\w+ ){2,}",
-    ),
-    _pattern(
-        "a question", r"^\W*(?:what|who|how|why|when|where|which|can|could|should|does)\b.{0,12}(?: \w+){5,}.*\?\W*$"
     ),
     _pattern("an instruction to act", r"\b(?:do not|don't|never) (?:tell|mention|reveal|answer|verify|check|report)\b"),
     _pattern(
@@ -134,3 +198,9 @@ CODE = (
     _pattern("a spreadsheet formula", r"^\s*[=@+]\s*(?:[A-Z]{2,}\(|cmd\b)"),
     _pattern("encoded text", r"(?:[A-Za-z0-9+/]{48,}={0,2})"),
 )
+
+MAY_BE_PERSONAL = re.compile(
+    r"\d|@|\((?:at|AT)\)|\[(?:at|AT)\]|(?i:address|lives at|corner of|private key|pass(?:word|wd)|pwd|api|secret|"
+    r"(?:sk|pk|rk|ghp|gho|glpat|xox[abp])[-_]|AKIA|ASIA|eyJ)"
+)
+"""What every hit of `PERSONAL` and `SECRETS` has; a text without it need not be compared with them."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from guards.admission import Candidate, finding
 from guards.base import Verdict
-from guards.patterns import CODE, INSTRUCTIONS, PERSONAL, SECRETS, Pattern
+from guards.instructions import InstructionModel, may_instruct, shipped
+from guards.patterns import CODE, INSTRUCTIONS, MAY_BE_PERSONAL, PERSONAL, SECRETS, Pattern
 
 PERSONAL_DATA = "personal_data"
 """Name of the guard whose hits no other explanation may quote."""
@@ -23,8 +24,18 @@ NOT_PROSE = frozenset({"valid_from", "valid_to", "observed_at", "confidence", "s
 
 
 MAX_REMEMBERED = 20_000
+FEWEST_DIGITS = {"luhn": 12, "phone": 8, "local": 7, "iban": 2}
+"""Digits without which a text passes no test of that name."""
 
 _SPACES = re.compile(r"\s+")
+_DIGIT = re.compile(r"\d")
+_YEARS = re.compile(r"\b(?:1[5-9]|20)\d\d\b[ -]+\b(?:1[5-9]|20)?\d\d\b")
+_DATED = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec|mon|tues|wednes|thurs|fri|satur|sun)"
+    r"[a-z]*\.?\b|\b(?:1[0-9]|20)\d\d$|^(?:19|20)\d\d |"
+    r"\b(?:the|in|since|of|until|by) (?:1[5-9]|20)\d\d\b",
+    re.IGNORECASE,
+)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = frozenset("\u200c\u200d")
 _JOINED_SCRIPTS = ("ARABIC", "DEVANAGARI", "BENGALI", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA", "GUJARATI")
@@ -33,7 +44,7 @@ _MIXED = ("LATIN", "CYRILLIC", "GREEK")
 
 def folded(text: str) -> str:
     """The text as patterns see it: compatibility forms folded, white space made one blank."""
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    return _SPACES.sub(" ", text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
 
 
 def masked(value: str) -> str:
@@ -41,13 +52,20 @@ def masked(value: str) -> str:
     return f"{value[:1]}…{value[-1:]}" if len(value) > 4 else "…"
 
 
-def find(patterns: tuple[Pattern, ...], text: str) -> tuple[str, str] | None:
-    """The name of the first pattern that hits, and what it hit."""
+def hits(patterns: tuple[Pattern, ...], text: str) -> Iterator[tuple[str, int, int]]:
+    """The name of every pattern that hits a folded text, and from where to where."""
+    digits = len(_DIGIT.findall(text))
     for pattern in patterns:
+        if digits < FEWEST_DIGITS.get(pattern.check, 0):
+            continue
         for hit in pattern.regex.finditer(text):
             if _confirmed(pattern.check, hit.group()):
-                return pattern.name, hit.group()
-    return None
+                yield pattern.name, hit.start(), hit.end()
+
+
+def find(patterns: tuple[Pattern, ...], text: str) -> tuple[str, str] | None:
+    """The name of the first pattern that hits, and what it hit."""
+    return next(((name, text[start:end]) for name, start, end in hits(patterns, text)), None)
 
 
 def _confirmed(check: str, hit: str) -> bool:
@@ -57,7 +75,11 @@ def _confirmed(check: str, hit: str) -> bool:
         doubled = [digit if place % 2 == 0 else sum(divmod(2 * digit, 10)) for place, digit in enumerate(digits[::-1])]
         return len(set(digits)) > 1 and sum(doubled) % 10 == 0
     if check == "phone":
-        return 8 <= len(digits) <= 15
+        return FEWEST_DIGITS[check] <= len(digits) <= 15
+    if check == "local":
+        return FEWEST_DIGITS[check] <= len(digits) <= 15 and not _YEARS.search(hit)
+    if check == "house":
+        return not _DATED.search(hit)
     if check == "iban":
         plain = hit.replace(" ", "").upper()
         moved = plain[4:] + plain[:4]
@@ -108,6 +130,9 @@ class PersonalDataGuard:
         """Block a row with a personal datum or a secret in any cell."""
         for column, text in _prose(case, self.clean):
             plain = folded(text)
+            if MAY_BE_PERSONAL.search(plain) is None:
+                _remember(self.clean, column, text)
+                continue
             hit = find(PERSONAL if column != "source_url" else PERSONAL[:1], plain) or find(SECRETS, plain)
             if hit:
                 what, value = hit
@@ -121,6 +146,7 @@ class InstructionGuard:
     """Cells are data: no orders to a model, no code, nothing invisible."""
 
     name: str = "instruction"
+    model: InstructionModel = field(default_factory=shipped, repr=False)
     clean: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
 
     def judge(self, case: Candidate) -> Verdict:
@@ -140,7 +166,17 @@ class InstructionGuard:
         if column == "source_url":
             bad_scheme = re.match(r"(?!https?:)[a-z][a-z0-9+.-]*:", plain, re.IGNORECASE)
             return "a link that is not http or https" if bad_scheme else ""
-        hit = find(INSTRUCTIONS, plain)
-        if hit is None and column in NAME_COLUMNS:
-            hit = find(CODE, plain)
-        return hit[0] if hit else ""
+        hit = self.order(plain)
+        if not hit and column in NAME_COLUMNS:
+            code = find(CODE, plain)
+            return code[0] if code else ""
+        return hit
+
+    def order(self, plain: str) -> str:
+        """What kind of instruction a folded text holds, in words; empty if none."""
+        if not may_instruct(plain):
+            return ""
+        rule = find(INSTRUCTIONS, plain)
+        if rule:
+            return rule[0]
+        return "a sentence that speaks to a reader, not about the world" if self.model.hit(plain) else ""
