@@ -97,12 +97,13 @@ def one_seed(seed: int) -> dict[str, Any]:
     chance, policy = random.Random(seed), OverlapPolicy()
     pool = list(dict.fromkeys(paragraphs()))
     chance.shuffle(pool)
-    train, test, hosts = pool[:TRAIN], pool[TRAIN : TRAIN + TEST], pool[TRAIN + TEST : TRAIN + TEST + 2 * EACH]
-    examples = planted(train, hosts, chance, policy)
+    train, others = pool[:TRAIN], pool[TRAIN : TRAIN + TEST + 4 * EACH]
     known = [Document(f"train {number}", text) for number, text in enumerate(train)]
-    plain = [Document(f"test {number}", text) for number, text in enumerate([*test, *hosts])]
+    plain = [Document(f"test {number}", text) for number, text in enumerate(others)]
     (natural,) = overlaps({"train": known, "test": plain}, policy)
     of_itself = {match.right for match in natural.matches}
+    hosts = [one.text for one in plain[TEST:] if one.name not in of_itself]
+    examples = planted(train, hosts, chance, policy)
     asked = [*plain[:TEST], *(Document(f"planted {number}", one.text) for number, one in enumerate(examples))]
     (case,) = overlaps({"train": known, "test": asked}, policy)
     pairs = {(match.left, match.right) for match in case.matches}
