@@ -58,3 +58,15 @@ def test_planted_overlap_is_overlap_by_definition_and_near_misses_are_not(script
             pair = words_of(text), own
             alike = bool(shared_run(*pair, policy.ngram)) or jaccard(*pair, policy.shingle) >= policy.jaccard
             assert alike == (one.source is not None), (one.kind, number)
+
+
+def test_the_section_tells_every_part_that_was_measured(scripts: SimpleNamespace) -> None:
+    path = REPOSITORY / "benchmarks" / "results" / "leakage.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    section = scripts.leakage_report.leakage_section(found)
+    assert section.count("###") == len({*found} & {"overlap", "build", "deltas"})
+    assert scripts.leakage_report.leakage_section({}) == ""
+    for build in found["leaks"].values():
+        for guard in ("exposure", "membership", "extraction"):
+            assert f"**{build[guard]['decision']}**" in section
+            assert all(f"| {score['name']} |" in section for score in build[guard]["scores"])
