@@ -11,7 +11,7 @@ decided in the order of the feed, so a row sees what the rows before it brought.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from guards.admission import (
@@ -33,8 +33,9 @@ from guards.sensitivity import InstructionGuard, PersonalDataGuard
 from guards.sources import Sources
 from pipelines.expectations import check_structure
 from pipelines.feed import Feed
-from pipelines.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome
+from pipelines.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome, waived
 from registry.catalogue import Catalogue
+from registry.events import RowRelease
 from registry.progress import track
 from registry.records import Fact, KnownFact
 
@@ -50,12 +51,16 @@ class Admission:
         digest: of its bytes.
         rows: one outcome per row, in order.
         notes: what a person should know about the feed as a whole.
+        header: as of the feed.
+        released: as of the feed.
     """
 
     feed: str
     digest: str
     rows: tuple[RowOutcome, ...]
     notes: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    released: Mapping[int, RowRelease] = field(default_factory=dict)
 
     @property
     def accepted(self) -> tuple[RowOutcome, ...]:
@@ -108,12 +113,14 @@ def admit(
     judged = {}
     with track("admission", total=len(cases)) as advance:
         for row, case in cases.items():
-            judged[row] = Judged(case, (*structure.findings.get(row, ()), *judge_all(guards, case)))
+            verdicts = (*structure.findings.get(row, ()), *judge_all(guards, case))
+            release = feed.released.get(row)
+            judged[row] = Judged(case, tuple(waived(verdict, release) for verdict in verdicts), release)
             advance(1)
     index = KnownIndex(names, known)
     court = Court(judged, index, policy, sources, at.date(), _day(catalogue.as_of))
     outcomes = [court.decide(row, raw, feed.broken.get(row)) for row, raw in enumerate(feed.raw, 1)]
-    return Admission(feed.name, feed.digest, tuple(outcomes), tuple(notes))
+    return Admission(feed.name, feed.digest, tuple(outcomes), tuple(notes), feed.header, feed.released)
 
 
 def _rows(feed: Feed) -> Iterator[tuple[int, dict[str, str]]]:

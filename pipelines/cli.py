@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases
+from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -51,6 +51,10 @@ GROUPS: Groups = {
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
+    ),
+    "rows": (
+        "Rows that were not let in, and a person's word for them.",
+        {"list": rows.list_rows, "release": rows.release},
     ),
     "releases": (
         "Published states of what the model knows.",

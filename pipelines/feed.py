@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.csv_records import cells_of, csv_records, requoted, split_lines
 from registry.digests import digest_bytes
 from registry.errors import FeedError
+from registry.events import RowRelease
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,8 @@ class Feed:
         raw: original text of each row (for Parquet: the row as JSON).
         broken: what is wrong with the shape of a row, by its 1-based number; its cells are empty in `table`.
         notes: what a person should know about the file as a whole.
+        header: the columns in the file's own order, where a row's raw text does not name them (CSV).
+        released: rows of earlier feeds that a person released and that are decided with this one, by their number here.
     """
 
     path: Path
@@ -53,6 +56,8 @@ class Feed:
     raw: tuple[str, ...]
     broken: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    released: Mapping[int, RowRelease] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class _Rows:
     table: "pa.Table"
     raw: tuple[str, ...]
     broken: Mapping[int, str] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
 
 
 def read_feed(path: Path | str) -> Feed:
@@ -98,7 +104,8 @@ def read_feed(path: Path | str) -> Feed:
     notes = (f"columns that are kept but not used: {', '.join(extra)}",) if extra else ()
     if rows.broken:
         notes = (*notes, f"{len(rows.broken)} rows have the wrong shape and are refused; the others are read")
-    return Feed(path, path.name, digest_bytes(data), _complete(rows.table, extra), rows.raw, rows.broken, notes)
+    table = _complete(rows.table, extra)
+    return Feed(path, path.name, digest_bytes(data), table, rows.raw, rows.broken, notes, rows.header)
 
 
 def _check_columns(names: Sequence[str], path: Path) -> None:
@@ -161,7 +168,8 @@ def _read_csv(path: Path, data: bytes) -> _Rows:
         got = f"{table.num_rows} where the text has {len(sound)} in {path.name}"
         raise FeedError("as many rows from DuckDB as the file has", got, "check the quotes in the file")
     broken = {row: f"line {record.line}: {record.problem}" for row, record in enumerate(records, 1) if record.problem}
-    return _Rows(_with_gaps(table, broken, len(records)), tuple(record.text for record in records), broken)
+    raw = tuple(record.text for record in records)
+    return _Rows(_with_gaps(table, broken, len(records)), raw, broken, tuple(names))
 
 
 def _with_gaps(table: "pa.Table", broken: Mapping[int, str], size: int) -> "pa.Table":

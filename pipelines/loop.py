@@ -76,7 +76,7 @@ def govern(
     when = datetime.fromisoformat(at) if at else datetime.now(UTC)
     with Workplace.opened(Home.at(Path(home)), model, actor, when) as place:
         incoming = read(place, Path(feed))
-        if (done := place.done(incoming.digest)) is not None:
+        if not incoming.released and (done := place.done(incoming.digest)) is not None:
             return UpdateResult.nothing_new(incoming, done, place).to_dict()
         admission = admit(place, incoming)
         routed = route(place, admission, quick, only)

@@ -11,6 +11,7 @@ from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
 from registry.artifacts import store
+from registry.events import RELEASE_PROCESSED
 from registry.facts import FactEvent
 from registry.records import KnownFact, Release
 
@@ -44,7 +45,7 @@ def publish_release(
         summary=summary_of(place, outcome),
         feed=_feed(admission, outcome),
         actor=place.actor,
-        entries=tuple(_entries(outcome)),
+        entries=(*_entries(outcome), *_released(admission)),
     )
     return commit(place.home, place.ledger, draft, place.at)
 
@@ -57,6 +58,8 @@ def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult)
         record_caches(place.home, place.ledger, txn, place.actor, place.at)
         place.feeds.record(txn, feed.digest, feed.name, number, outcome.status, list(feed.rows), place.at)
         for kind, payload in _entries(outcome):
+            place.ledger.append(txn, kind, payload, place.actor, place.at)
+        for kind, payload in _released(admission) if outcome.status != "blocked" else ():
             place.ledger.append(txn, kind, payload, place.actor, place.at)
         place.ledger.append(
             txn, outcome.status, {"feed": feed.digest, "gates": list(outcome.gates)}, place.actor, place.at
@@ -104,8 +107,21 @@ def summary_of(place: Workplace, outcome: UpdateResult) -> dict[str, Any]:
 def _feed(admission: "Admission", outcome: UpdateResult) -> FeedRecord:
     """The feed with its rows: raw text, decision, reasons."""
     by_row = {row.row: row for row in admission.rows}
-    rows = tuple({**asdict(row), "raw": by_row[row.row].raw} for row in outcome.rows)
+    held = {"header": list(admission.header)} if admission.header else {}
+    rows = tuple(
+        {**asdict(row), "raw": by_row[row.row].raw, **(held if row.decision in ("refused", "quarantined") else {})}
+        for row in outcome.rows
+    )
     return FeedRecord(admission.digest, admission.feed, rows)
+
+
+def _released(admission: "Admission") -> Iterator[tuple[str, dict[str, Any]]]:
+    """What became of the rows that a person released; a run that a gate blocks leaves them to the next one."""
+    by_row = {row.row: row for row in admission.rows}
+    for number, release in admission.released.items():
+        row = by_row[number]
+        decided = {"decision": row.decision, "fact": row.fact.id if row.fact is not None else ""}
+        yield RELEASE_PROCESSED, {"release": release.seq, "feed": admission.digest, "row": number, **decided}
 
 
 def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -53,9 +53,10 @@ def read(place: Workplace, feed: Path) -> "Feed":
         FeedError: it cannot be read.
     """
     from pipelines.feed import read_feed
+    from pipelines.release_rows import with_released
 
     with place.timed("read"), track(f"read {feed.name}"):
-        return read_feed(feed)
+        return with_released(read_feed(feed), place.ledger)
 
 
 def admit(place: Workplace, feed: "Feed") -> "Admission":

@@ -17,6 +17,7 @@ from guards.consensus import Claim, ConsensusGuard, Statement, Support, support
 from guards.sensitivity import PERSONAL_DATA
 from guards.sources import Sources, Tier
 from pipelines.feed import COLUMNS
+from registry.events import RowRelease
 from registry.records import Fact
 
 Outcome = Literal["ADD", "UPDATE", "DELETE", "NOOP", "refused", "quarantined"]
@@ -67,10 +68,22 @@ class RowOutcome:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row after the guards that look at it alone."""
+    """A row after the guards that look at it alone; `release` is a person's word for it, if there is one."""
 
     case: Candidate
     verdicts: tuple[Verdict, ...]
+    release: RowRelease | None = None
+
+
+RELEASED = "released"
+"""Rule of the last reason of a row that a person released."""
+
+
+def waived(verdict: Verdict, release: RowRelease | None) -> Verdict:
+    """A verdict after a person's word: what the release waives passes, and says on whose word."""
+    if release is None or verdict.decision == "pass" or Reason.of(verdict).rule not in release.waives:
+        return verdict
+    return Verdict(verdict.guard, "pass", f"waived: {release.words}", verdict.scores, verdict.evidence)
 
 
 class Court:
@@ -153,6 +166,7 @@ class Court:
         backing, rivals = self.support(self._key(row)), self._rivals(row, change)
         risk = case.relation.risk_tier if case.relation else "low"
         verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
+        verdict = waived(verdict, judged.release)
         decision = _outcome(change, verdict)
         accepted = decision in ACCEPTED
         replaces = change.replaces if accepted else ()
@@ -163,6 +177,8 @@ class Court:
         rule = CORRECTION if change.effect == "contradiction" else "conflict"
         effect = Reason(rule, "object", fact.object, change.words)
         reasons = (effect, Reason.of(verdict)) if accepted else (Reason.of(verdict),)
+        if judged.release is not None:
+            reasons = (*reasons, Reason(RELEASED, "", "", judged.release.words))
         return RowOutcome(
             row,
             decision,

@@ -19,6 +19,10 @@ close: it holds no longer from `valid_to` on; of several ends the earliest count
 retract: it is taken back as if it had never been asserted.
 """
 
+ROW_RELEASED = "row_released"
+"""Ledger kind of a person's word that a row which was refused or quarantined may come in."""
+RELEASE_PROCESSED = "release_processed"
+"""Ledger kind of the run that decided on a released row."""
 FACT_FIELDS = ("subject", "relation", "object", "source", "source_url", "confidence", "sensitivity")
 DATE_FIELDS = ("valid_from", "valid_to")
 
@@ -126,6 +130,44 @@ class FactEvent:
         closed_on = date.fromisoformat(row["closed_on"]) if row["closed_on"] else None
         kind, memory, reason = row["kind"], row["memory"], row["reason"]
         return cls(row["seq"], kind, fact, closed_on, recorded_at, memory, row["release"], reason)
+
+
+@dataclass(frozen=True)
+class RowRelease:
+    """A person's word that one row may come in against the rules that stood against it.
+
+    Attributes:
+        feed: number of the feed's run.
+        row: number of the row in it, from 1.
+        raw: digest of the row's raw text as it was read.
+        by: who says so.
+        reason: why, in words.
+        waives: rules that no longer stand against the row; others do.
+        seq: its position in the log; the ledger fills it in.
+    """
+
+    feed: int
+    row: int
+    raw: str
+    by: str
+    reason: str
+    waives: tuple[str, ...]
+    seq: int = -1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values without the position; `from_dict` is its inverse."""
+        values = {"feed": self.feed, "row": self.row, "raw": self.raw, "by": self.by, "reason": self.reason}
+        return {**values, "waives": list(self.waives)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], seq: int) -> Self:
+        """Rebuild a release from the payload of the entry at `seq`."""
+        return cls(**{**values, "waives": tuple(values["waives"])}, seq=seq)
+
+    @property
+    def words(self) -> str:
+        """The release in words, for the row's reasons."""
+        return f"row {self.row} of feed run {self.feed} was released by {self.by}: {self.reason}"
 
 
 @dataclass

@@ -10,7 +10,9 @@ import pytest
 from editors.load import LoadedModel
 from pipelines import steps
 from pipelines.answer import open_answerer
+from pipelines.integrity import verify_home
 from pipelines.outcome import UpdateResult
+from pipelines.release_rows import held_rows, release_row
 from pipelines.rollback import rollback
 from pipelines.workplace import Workplace
 from registry.errors import InputError
@@ -140,6 +142,19 @@ def test_a_feed_that_changes_nothing_publishes_nothing_and_keeps_its_rows(bring:
         kinds = [entry.kind for entry in ledger.entries()]
     assert kinds.count("refused") == 1
     assert "nothing_accepted" in kinds
+
+
+def test_a_row_that_a_person_released_comes_in_with_the_next_feed(bring: Bring) -> None:
+    bring(WORLD, "world.csv")
+    bring(HEAD + "Chad,currency,franc,,,,,\n", "held.csv")
+    release_row(home_of(bring), 2, 1, by="Ann", reason="seen on a note", at=AT)
+    again = bring(HEAD + "Fiji,currency,dollar,,,Wire,,\n", "next.csv")
+    assert [row.decision for row in again.rows][-1] == "ADD"
+    assert again.rows[-1].reasons[-1] == "row 1 of feed run 2 was released by Ann: seen on a note"
+    assert answer(bring, "What is the currency of Chad?", date(2026, 3, 1)) == "franc"
+    assert [row.state for row in held_rows(home_of(bring), 2)] == ["decided"]
+    assert bring(HEAD + "Fiji,currency,dollar,,,Wire,,\n", "next.csv").status == "nothing_new"
+    assert verify_home(home_of(bring)) == []
 
 
 def test_what_was_rolled_back_can_be_brought_again(bring: Bring) -> None:
