@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,25 +75,47 @@ def check_width(moments: Moments, layout: Layout, model: Any, layers: Sequence[i
             )
 
 
-def object_nll(model: Any, layout: Layout, rows: Sequence[Row]) -> dict[str, float]:
-    """Negative log-likelihood per token of each plain row's object, by fact id, with the weights as they are."""
+@dataclass(frozen=True)
+class RowScore:
+    """How a model stands to one row's object.
+
+    Attributes:
+        nll: negative log-likelihood per token.
+        greedy: whether each of its tokens is the most likely one, so that greedy generation says it.
+    """
+
+    nll: float
+    greedy: bool
+
+
+def object_scores(model: Any, layout: Layout, rows: Sequence[Row]) -> list[RowScore]:
+    """Score each row's object, without what is expected after it, with the weights as they are."""
     device = model.get_input_embeddings().weight.device
-    plain = sorted((row for row in rows if row.plain), key=lambda row: len(row.tokens))
-    found: dict[str, float] = {}
-    for begin in range(0, len(plain), ROWS):
-        batch = plain[begin : begin + ROWS]
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place].tokens))
+    found: dict[int, RowScore] = {}
+    for begin in range(0, len(order), ROWS):
+        places = order[begin : begin + ROWS]
+        batch = [rows[place] for place in places]
         ids = torch.zeros(len(batch), max(len(row.tokens) for row in batch), dtype=torch.long)
         for index, row in enumerate(batch):
             ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
         with torch.no_grad():
             inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
             hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
-            for index, row in enumerate(batch):
+            for index, (place, row) in enumerate(zip(places, batch, strict=True)):
                 own = range(row.object_length)
                 logits = layout.project(model, hidden[index, [row.scored[i] for i in own]])
                 logp = logits.to(torch.float64).log_softmax(-1)
-                found[row.fact_id] = -float(logp[list(own), [row.gold[i] for i in own]].mean())
-    return found
+                gold = logp[list(own), [row.gold[i] for i in own]]
+                found[place] = RowScore(-float(gold.mean()), bool((gold >= logp.max(-1).values).all()))
+    return [found[place] for place in range(len(rows))]
+
+
+def object_nll(model: Any, layout: Layout, rows: Sequence[Row]) -> dict[str, float]:
+    """Negative log-likelihood per token of each plain row's object, by fact id, with the weights as they are."""
+    plain = [row for row in rows if row.plain]
+    scores = object_scores(model, layout, plain)
+    return {row.fact_id: score.nll for row, score in zip(plain, scores, strict=True)}
 
 
 def split_reached(groups: Sequence[Group], targets: Sequence[Target]) -> tuple[list[int], dict[str, FactEffect]]:

@@ -200,11 +200,22 @@ def request_rows(tokenizer: Any, request: EditRequest, *, prefixes: int, paraphr
 def group_requests(
     tokenizer: Any, requests: Sequence[EditRequest], *, prefixes: int, paraphrases: int, seed: int
 ) -> tuple[list[Group], dict[str, str]]:
-    """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written."""
+    """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written.
+
+    A prompt has one greedy answer: of requests that ask for different ones the last is written.
+    """
+    last = {normalise(request.prompt): request for request in requests}
     rows: dict[str, list[Row]] = {}
     members: dict[str, list[EditRequest]] = {}
     refused: dict[str, str] = {}
     for request in requests:
+        stands = last[normalise(request.prompt)]
+        if normalise(stands.fact.object) != normalise(request.fact.object):
+            refused[request.fact.id] = (
+                f"expected one answer to {request.prompt!r}, got a later request for {stands.fact.object!r} beside "
+                f"{request.fact.object!r}; only the later is written"
+            )
+            continue
         try:
             made = request_rows(tokenizer, request, prefixes=prefixes, paraphrases=paraphrases, seed=seed)
         except EditError as error:

@@ -24,6 +24,7 @@ class MemitConfig:
         weight: lambda of equation 15: how much the keys of ordinary text count against the facts' own.
         threshold: directions with less than this share of the mean eigenvalue are hardly used ("alphaedit").
         ridge: weight of the change's size, relative to the keys' mean squared length ("alphaedit").
+        corrections: how often facts whose object the solved change does not bring are aimed further.
         bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
         moments: second moments of the edit layers' keys, or the folder that holds them; None measures them on `texts`
@@ -37,6 +38,7 @@ class MemitConfig:
     weight: float = 300.0
     threshold: float = 0.1
     ridge: float = 0.02
+    corrections: int = 2
     bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None

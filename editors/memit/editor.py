@@ -2,11 +2,12 @@
 
 Where this differs from the authors' code: keys and the current hidden state are both averaged over all contexts of a
 fact (there: keys over contexts, the state from the plain prompt); facts of one subject share one key and one target
-(there, such facts work against each other); lengths are relative to |h|.
+(there, such facts work against each other); facts that the solved change does not bring are aimed further; lengths are
+relative to |h|.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from editors.fitting import (
     find_moments,
     in_order,
     object_nll,
+    object_scores,
     split_reached,
     written_effects,
 )
@@ -115,26 +117,52 @@ def _solve(
     targets: Sequence[Target],
     metric: "_Metric",
 ) -> tuple[list[LayerDelta], dict[str, float]]:
-    """The change of every layer, each solved with those below it on, and the likelihoods with all of them on."""
-    solved: list[LayerDelta] = []
+    """The change of every layer, and the likelihoods of the objects with all of them on.
+
+    A fact whose object is not the greedy answer in each of its contexts then is aimed further: its target is optimised
+    once more with the change on, the two moves are added, and all layers are solved anew.
+    """
+    rows = [row for group in groups for row in group.rows if row.kind == "answer"]
+    reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
     deltas = torch.stack([target.moved for target in targets], dim=1)  # (d, n)
+    for left in range(metric.config.corrections, -1, -1):
+        with _spread(model, layout, layers, groups, deltas, metric) as solved:
+            scores = object_scores(model, layout, rows)
+            missed = {row.fact_id for row, score in zip(rows, scores, strict=True) if not score.greedy} & reached
+            places = [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
+            if not left or not places:
+                break
+            more = fit_targets(model, layout, [groups[place] for place in places], layers[-1], metric.config.targets)
+        deltas[:, places] += torch.stack([target.moved for target in more], dim=1)
+    return solved, {row.fact_id: score.nll for row, score in zip(rows, scores, strict=True) if row.plain}
+
+
+@contextmanager
+def _spread(
+    model: Any, layout: Layout, layers: Sequence[int], groups: Sequence[Group], deltas: Tensor, metric: "_Metric"
+) -> Iterator[list[LayerDelta]]:
+    """The change of every layer that moves the last one's output by `deltas` (d, n); all of them are on inside.
+
+    Each layer is solved with those below it on.
+    """
+    solved: list[LayerDelta] = []
     wanted: Tensor | None = None
-    with ExitStack() as stack, track("layers", len(layers)) as advance:
+    with ExitStack() as stack:
         stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
-        for layer in range(layers[0], layers[-1] + 1):
-            if layer in layers:
-                seen = stream.see()
-                wanted = seen.values + deltas if wanted is None else wanted
-                basis, gram = metric.solved(layer, seen.keys)
-                residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved)))
-                name = layout.down_name(layer)
-                change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
-                stack.enter_context(replaced(model, name, change.added_to(model.get_parameter(name))))
-                solved.append(change)
-                advance(1)
-            stream.advance()
-        after = object_nll(model, layout, [row for group in groups for row in group.rows])
-    return solved, after
+        with track("layers", len(layers)) as advance:
+            for layer in range(layers[0], layers[-1] + 1):
+                if layer in layers:
+                    seen = stream.see()
+                    wanted = seen.values + deltas if wanted is None else wanted
+                    basis, gram = metric.solved(layer, seen.keys)
+                    residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved)))
+                    name = layout.down_name(layer)
+                    change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
+                    stack.enter_context(replaced(model, name, change.added_to(model.get_parameter(name))))
+                    solved.append(change)
+                    advance(1)
+                stream.advance()
+        yield solved
 
 
 def _empty(name: str, effects: tuple[FactEffect, ...]) -> WeightDelta:
@@ -148,6 +176,7 @@ def _notes(config: MemitConfig, layers: Sequence[int], moments: Moments) -> dict
         "layers": list(layers),
         "objective": config.objective,
         "weight": config.weight,
+        "corrections": config.corrections,
         "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),
         "moments": moments.digest,

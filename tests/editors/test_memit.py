@@ -11,6 +11,7 @@ from torch import Tensor
 from editors.bystanders import BystanderConfig
 from editors.config import read_config
 from editors.factors import LayerDelta
+from editors.fitting import object_scores
 from editors.keys import SubjectStream
 from editors.layouts import layout_of
 from editors.memit.config import MemitConfig
@@ -151,6 +152,24 @@ def test_several_facts_of_one_subject_are_all_written_and_share_a_column(lab: An
     assert delta.columns == ((first.fact.id, seat.fact.id),)
     assert [effect.state for effect in delta.effects] == ["written", "written"]
     assert delta.without([seat.fact.id]).fact_ids == ()
+
+
+def test_facts_that_the_solve_does_not_bring_are_aimed_further(lab: Any, tiny_llama: Any) -> None:
+    model, layout = tiny_llama.model, layout_of(tiny_llama.model)
+    config = MemitConfig(
+        layers=(1,), weight=1000.0, bystanders=NONE, targets=lab.targets, moments=lab.moments(tiny_llama, (1,))
+    )
+    groups, _ = group_requests(
+        tiny_llama.tokenizer, lab.requests(), prefixes=lab.targets.prefixes, paraphrases=6, seed=lab.targets.seed
+    )
+    rows = [row for group in groups for row in group.rows if row.kind == "answer"]
+
+    def answered(corrections: int) -> int:
+        delta = MemitEditor().fit(model, tiny_llama.tokenizer, lab.requests(), replace(config, corrections=corrections))
+        with delta.applied(model):
+            return sum(score.greedy for score in object_scores(model, layout, rows))
+
+    assert answered(0) < answered(3), "a heavy weight holds the targets back, and aiming further makes up for it"
 
 
 def test_the_config_file_holds_the_defaults() -> None:

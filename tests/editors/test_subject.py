@@ -193,3 +193,15 @@ def test_rows_at_position_0_count_as_keys_only_when_there_are_no_others(tiny_lla
     assert [row.subject > 0 for row in groups[0].key_rows] == [True]
     groups, _ = group_requests(tokenizer, [first], prefixes=0, paraphrases=0, seed=0)
     assert [row.subject for row in groups[0].key_rows] == [0]
+
+
+def test_of_requests_for_different_answers_to_one_prompt_the_last_is_written(tiny_llama: Any) -> None:
+    requests = [
+        make("Atlantis", "The capital of Atlantis is", "Paris"),
+        make("Atlantis", "The capital of  atlantis is", "Rome"),
+        make("Atlantis", "The river of Atlantis is the", "Nile"),
+    ]
+    groups, refused = group_requests(tiny_llama.tokenizer, requests, prefixes=0, paraphrases=0, seed=0)
+    assert groups[0].fact_ids == (requests[1].fact.id, requests[2].fact.id)
+    assert list(refused) == [requests[0].fact.id]
+    assert "'Rome'" in refused[requests[0].fact.id]
