@@ -208,7 +208,7 @@ class RevealGuard:
             )
             scores = (score,)
         if not found:
-            return Verdict(name, "pass", f"it does not tell its subjects: {told}", scores, evidence)
+            return Verdict(name, "pass", f"this search does not find its subjects: {told}", scores, evidence)
         if case.protected:
             shown = f"{len(case.protected)} of its subjects belong to facts that are not public"
             words = (
