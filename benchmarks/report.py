@@ -154,13 +154,17 @@ def main() -> None:
     """Write RESULTS.md and the curves."""
     from benchmarks.freshness_report import freshness_section
     from benchmarks.leakage_report import leakage_section
+    from benchmarks.lines_report import domain_section, lines_section, router_section
     from benchmarks.sensitivity_report import section as sensitivity_section
 
     path = HERE / "RESULTS.md"
     text = path.read_text(encoding="utf-8")
     for name, make in (
         ("editors", lambda found: editors_section(found, HERE / "results")),
+        ("lines", lines_section),
         ("easyedit", peers_section),
+        ("router", router_section),
+        ("domain", domain_section),
         ("leakage", leakage_section),
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),

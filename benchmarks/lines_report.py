@@ -1,0 +1,70 @@
+"""The sections of RESULTS.md on fixed numbers of edits, on the router's choice, and on learning a domain."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.report import circumstances, costs_table, scores_table, share, table
+
+
+def lines_section(cells: Sequence[Mapping[str, Any]]) -> str:
+    """The runs at the numbers of edits that the project has set itself, each file of edits with its own tables."""
+    parts = [circumstances(cells)]
+    for data in sorted({str(cell["data"]) for cell in cells}):
+        chosen = [cell for cell in cells if cell["data"] == data]
+        named = [{**cell, "editor": _name(cell)} for cell in chosen]
+        parts += [f"### {data}", scores_table(named), costs_table(chosen)]
+    return "\n\n".join(parts)
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    """An editor with how its edits were written."""
+    return f"{cell['editor']}, {cell['mode']}" + (f" of {cell['group']}" if cell["mode"] == "sequential" else "")
+
+
+def router_section(found: Mapping[str, Any]) -> str:
+    """What the router made of mixed updates."""
+    kinds = [kind for kind in found["before"] if kind != "perplexity"]
+    body = [
+        [when, *(share(found[when][kind]) for kind in kinds), f"{found[when]['perplexity']:.3f}"]
+        for when in ("before", "after")
+    ]
+    counted = {
+        "routed to": found["routes"],
+        "because": found["reasons"],
+        "live in": found["memories"],
+        "moved to the index because": found["moved"],
+    }
+    told = [f"* {what}: {', '.join(f'{name} {n}' for name, n in of.items()) or 'none'}" for what, of in counted.items()]
+    about = (
+        f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked, and "
+        f"perplexity is that of running text with the weight delta on: {found['perplexity_ratio']:.4f} of before. "
+        f"{found['cpu_seconds_write']:.0f} CPU s for all writes."
+    )
+    return "\n\n".join([about, table(["", *kinds, "perplexity"], body), "\n".join(told)])
+
+
+def domain_section(found: Mapping[str, Any]) -> str:
+    """Perplexity of held-out text of a domain by method, with the rates that were tried."""
+    setting = ", ".join(f"{name} {value}" for name, value in found["setting"].items())
+    body, told = [], []
+    for name, run in found["methods"].items():
+        if isinstance(run, list):
+            told.append(f"* {name.replace('_', ' ')}: {run[0]:.2f} ({run[1]:.2f}-{run[2]:.2f})")
+            continue
+        value, low, high = run["perplexity"]
+        gain = run.get("share_of_full_gain")
+        tried = ", ".join(f"{rate}: {loss:.3f}" for rate, loss in run.get("sweep", {}).items())
+        body.append(
+            [
+                name,
+                f"{value:.2f} ({low:.2f}-{high:.2f})",
+                f"{gain[0]:.2f} ({gain[1]:.2f}-{gain[2]:.2f})" if gain else "-",
+                f"{run['trained_parameters']:,}" if "trained_parameters" in run else "-",
+                f"{run['cpu_s']:.0f}" if "cpu_s" in run else "-",
+                f"{run['lr']}" if "lr" in run else "-",
+                tried or "-",
+            ]
+        )
+    head = ["method", "perplexity", "share of full fine-tuning's gain", "trained numbers", "CPU s", "rate"]
+    parts = [f"{setting}.", table([*head, "rates tried, loss on other pages"], body), "\n".join(told)]
+    return "\n\n".join(part for part in parts if part)
