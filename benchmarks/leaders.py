@@ -95,12 +95,20 @@ def _ended(item: KnownFact, day: date) -> KnownFact:
     return replace(item, fact=fact)
 
 
+def whole_day(text: str | None) -> date | None:
+    """The day in `text`; None where it names none, or a year or a month alone."""
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
 def true_events(rows: Sequence[dict[str, Any]], settings: Settings) -> dict[Event, date]:
     """Every dated event of the timeline; of a person who came back under one office, the first day."""
     events: dict[Event, date] = {}
     for row in rows:
-        if row["since"]:
-            day = date.fromisoformat(row["since"])
+        day = whole_day(row["since"])
+        if day is not None:
             fact = Fact(row["country"], RELATIONS[row["role"]], row["person"])
             event = event_of(fact, settings)
             events[event] = min(day, events.get(event, day))

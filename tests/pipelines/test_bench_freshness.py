@@ -63,6 +63,7 @@ ROWS: list[dict[str, Any]] = [
         ("Peru", "Ana Cruz", "2011-07-28"),
         ("Peru", "Luis Soto", "2016-07-28"),
         ("Chad", "Idi Barka", None),
+        ("Chad", "Old Barka", "1998"),
     )
 ]
 
