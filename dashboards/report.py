@@ -72,6 +72,7 @@ class ReportData:
         made_at: when the report was made.
         leakage: verdicts of the leakage audit, none when none was made.
         freshness: what the freshness audit found, nothing when none was made.
+        expectations: what the structural suite expected of the rows and found (`pipelines.data_docs`).
     """
 
     release: Release
@@ -86,6 +87,7 @@ class ReportData:
     made_at: datetime | None = None
     leakage: tuple[Mapping[str, Any], ...] = ()
     freshness: Mapping[str, Any] = field(default_factory=dict)
+    expectations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
@@ -131,6 +133,7 @@ def render(report: ReportData) -> str:
         gates=[_gate(gate) for gate in report.release.gates],
         leakage=[_gate(verdict) for verdict in report.leakage],
         freshness=freshness_page(report.freshness),
+        expectations=report.expectations,
         samples=_samples(report),
         moved=_moved(report),
         cost=_cost(report.summary),

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
+from pipelines.data_docs import data_docs
+from pipelines.settings import Settings
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
@@ -124,11 +126,13 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
     runs = [one for one in feeds.runs() if one.release == release.number and one.status == "published"]
     head = ledger.head()
     page: Any = import_module(PAGE)
+    fed = tuple(page.FeedRecord(one.name, one.digest, one.status, tuple(feeds.rows(run=one.id))) for one in runs)
+    rows = [row for feed in fed for row in feed.rows]
     return page.ReportData(
         release=release,
         champion=releases.alias("champion"),
         lineage=tuple(by_number[number] for number in numbers),
-        feeds=tuple(page.FeedRecord(one.name, one.digest, one.status, tuple(feeds.rows(run=one.id))) for one in runs),
+        feeds=fed,
         facts=tuple(view(FactStore(ledger).events(numbers))),
         ledger_size=head.size,
         ledger_root=head.root,
@@ -136,6 +140,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         checked=found.checked if found is not None else {},
         leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
         freshness=found.freshness if found is not None else {},
+        expectations=data_docs(rows, Settings.load().policy.admission),
         made_at=datetime.now(UTC),
     )
 

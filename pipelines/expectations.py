@@ -119,9 +119,14 @@ def check_structure(feed: Feed, policy: AdmissionPolicy, suite: Sequence[Check] 
     return Structure({row: tuple(found) for row, found in verdicts.items()}, ran, tuple(problems))
 
 
+def told_column(check: Check) -> str:
+    """The column under which a person is told of a check's findings."""
+    return "relation" if check.column == _RELATION_OR_PROMPT else check.column
+
+
 def _verdict(frame: "pd.DataFrame", row: int, check: Check, failure: str) -> Verdict:
     """What a check says against a row: that it fails, or that the check did not run."""
-    column = "relation" if check.column == _RELATION_OR_PROMPT else check.column
+    column = told_column(check)
     value = str(frame.at[row, column] or "") if column in frame.columns else ""
     if failure:
         return finding(GUARD, "escalate", column, value, f"the check did not run ({failure})", "run it again")

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipelines.inventory import record_caches
-from pipelines.outcome import UpdateResult
+from pipelines.outcome import RowResult, UpdateResult
 from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
@@ -108,9 +108,13 @@ def _feed(admission: "Admission", outcome: UpdateResult) -> FeedRecord:
     """The feed with its rows: raw text, decision, reasons."""
     by_row = {row.row: row for row in admission.rows}
     held = {"header": list(admission.header)} if admission.header else {}
+
+    def keeps_header(row: RowResult) -> bool:
+        """Whether a row may be released later; a row that was released before is of another feed's columns."""
+        return row.decision in ("refused", "quarantined") and row.row not in admission.released
+
     rows = tuple(
-        {**asdict(row), "raw": by_row[row.row].raw, **(held if row.decision in ("refused", "quarantined") else {})}
-        for row in outcome.rows
+        {**asdict(row), "raw": by_row[row.row].raw, **(held if keeps_header(row) else {})} for row in outcome.rows
     )
     return FeedRecord(admission.digest, admission.feed, rows)
 
