@@ -155,6 +155,7 @@ def main() -> None:
     from benchmarks.freshness_report import freshness_section
     from benchmarks.leakage_report import leakage_section
     from benchmarks.lines_report import domain_section, lines_section, router_section
+    from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
 
     path = HERE / "RESULTS.md"
@@ -168,6 +169,7 @@ def main() -> None:
         ("leakage", leakage_section),
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),
+        ("security", security_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

@@ -35,6 +35,8 @@ from guards.sensitivity import find, folded
 from guards.sources import Sources, Tier
 from registry.text import normalise
 
+_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+
 __all__ = ["Memory", "MemoryGuard", "MemoryPolicy", "PathJudge", "Recall", "Review", "Weighed", "lesson_of"]
 
 
@@ -48,7 +50,7 @@ class PathJudge(Protocol):
 
 def orders_in(text: str) -> str:
     """What in a text gives orders to its reader, by sentence; empty if nothing does. A question is no order."""
-    for sentence in re.split(r"(?<=[.!?])\s+", folded(text)):
+    for sentence in _SENTENCES.split(folded(text)):
         hit = None if sentence.endswith("?") else find(INSTRUCTIONS, sentence)
         if hit:
             return hit[0]
@@ -144,7 +146,7 @@ class MemoryGuard:
 
     def _alone(self, query: str, memory: Memory, path: Path, related: float, at: date) -> tuple[Rule, str]:
         """What speaks against a memory whatever the others say."""
-        order = self.orders(memory.text)
+        order = self.orders(_beside(query, memory.text))
         if order:
             return "instruction", f"its text holds {order}, and memories are data"
         if related < self.policy.related:
@@ -238,6 +240,13 @@ class MemoryGuard:
             decision, words = "pass", f"{len(kept)} of {total} memories may be relied on"
         dropped = tuple((item.rule, f"{item.memory.id}: {item.words}") for item in items if item.rule)
         return Verdict(self.name, decision, words, scores, dropped)
+
+
+def _beside(query: str, text: str) -> str:
+    """The sentences of a text that do not chiefly say again what the question says."""
+    asked = set(content(query))
+    sentences = [one for one in _SENTENCES.split(text) if one]
+    return " ".join(one for one in sentences if 2 * sum(word in asked for word in content(one)) <= len(content(one)))
 
 
 def lesson_of(query: str, item: Weighed, reason: str, at: datetime) -> Lesson:
