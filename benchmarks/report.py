@@ -157,6 +157,7 @@ def main() -> None:
     from benchmarks.lines_report import domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
+    from benchmarks.volatility import section as volatility_section
 
     path = HERE / "RESULTS.md"
     text = path.read_text(encoding="utf-8")
@@ -169,6 +170,7 @@ def main() -> None:
         ("leakage", leakage_section),
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),
+        ("volatility", volatility_section),
         ("security", security_section),
     ):
         figures = HERE / "results" / f"{name}.json"

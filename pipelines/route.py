@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guards.volatility import ChangeRate
 from registry.catalogue import Catalogue
 from registry.records import Belief, EditRequest, Route
 
@@ -26,6 +27,9 @@ class RoutePolicy:
         editor_many: editor that writes many.
         max_per_run: facts that may go into the weights in one run; the rest goes to the index.
         max_in_weights: facts that may live in the weights of one base model altogether.
+        changes_seen: so many observed changes of a relation are needed before its observed lifetime counts.
+        persuasion_samples: answers sampled on each side for the coherent-persuasion score; 0 does not ask. The score is
+            told with the route and decides nothing.
         certain: a model that is surer than this of something wrong counts as hard to overcome (said, not decisive).
     """
 
@@ -36,6 +40,8 @@ class RoutePolicy:
     editor_many: str = "memit"
     max_per_run: int = 200
     max_in_weights: int = 1000
+    changes_seen: int = 5
+    persuasion_samples: int = 0
     certain: float = 0.9
 
 
@@ -48,12 +54,16 @@ class Evidence:
         disputed: ids of the facts on which sources disagree.
         in_weights: how many facts live in the weights already.
         allowed: names of the editors that this run may use.
+        rates: how often facts of a relation were seen to change, by relation.
+        persuasion: how far the model yields to context, in nats, by fact id.
     """
 
     beliefs: Mapping[str, Belief] = field(default_factory=dict)
     disputed: frozenset[str] = frozenset()
     in_weights: int = 0
     allowed: frozenset[str] = frozenset({"rag", "rome", "memit"})
+    rates: Mapping[str, ChangeRate] = field(default_factory=dict)
+    persuasion: Mapping[str, float] = field(default_factory=dict)
 
 
 def route(
@@ -111,6 +121,10 @@ def barrier(request: EditRequest, evidence: Evidence, catalogue: Catalogue, poli
         return "sources disagree, and the index can hold both sides with their sources"
     if relation.lifetime_days is not None and relation.lifetime_days < policy.stable_days:
         return f"volatile: a {relation.label} is expected to hold for {_span(relation.lifetime_days)}"
+    rate = evidence.rates.get(fact.relation)
+    if rate is not None and rate.changes >= policy.changes_seen and rate.longest_lifetime_days < policy.stable_days:
+        seen = f"{rate.changes} changes in {rate.years:.0f} years of one fact"
+        return f"volatile as observed: {seen}, so a {relation.label} holds for {_span(round(rate.lifetime_days))}"
     if relation.cardinality == "many":
         return f"a subject has several of the relation {relation.label}; one edit cannot hold a list"
     if fact.valid_to is not None:
@@ -139,7 +153,11 @@ def _found(request: EditRequest, evidence: Evidence, catalogue: Catalogue) -> di
     """The evidence of one decision, as plain values."""
     relation = catalogue.relations.get(request.fact.relation)
     belief = evidence.beliefs.get(request.fact.id)
+    rate, yields = evidence.rates.get(request.fact.relation), evidence.persuasion.get(request.fact.id)
+    lifetime = rate.lifetime_days if rate is not None and rate.changes else None
     return {
+        "observed_lifetime_days": round(lifetime) if lifetime is not None else None,
+        "persuasion": round(yields, 3) if yields is not None else None,
         "lifetime_days": relation.lifetime_days if relation else None,
         "risk_tier": request.risk_tier,
         "disputed": request.fact.id in evidence.disputed,

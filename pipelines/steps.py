@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guards.volatility import rates_of
 from pipelines.keymoments import editor_config
 from pipelines.outcome import RowResult, Status, UpdateResult, count_memories, peak_rss_mb
 from pipelines.retire import ended_in_weights, retire
@@ -74,6 +75,7 @@ def admit(place: Workplace, feed: "Feed") -> "Admission":
 def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:
     """Pick the memory of every accepted row; ask the model about those that might go into its weights."""
     from pipelines.beliefs import believe
+    from pipelines.persuasion import PersuasionPolicy, persuadability
 
     settings = place.settings
     policy = settings.policy.route
@@ -85,6 +87,7 @@ def route(place: Workplace, admission: "Admission", quick: bool = False, only: S
         disputed=frozenset(row.fact.id for row in accepted if row.fact is not None and row.disputed),
         in_weights=sum(item.memory != RAG for item in place.current),
         allowed=frozenset(only) if only is not None else frozenset((RAG, *WEIGHT_EDITORS)),
+        rates=rates_of((item.fact for item in place.known), place.today),
     )
     with place.timed("route"):
         beliefs: dict[str, Belief] = {}
@@ -94,6 +97,10 @@ def route(place: Workplace, admission: "Admission", quick: bool = False, only: S
                 # Some turn out to be known already, so a few more are asked than can be written.
                 asked = fitting[: policy.max_per_run + SPARE]
                 beliefs = believe(place.loaded, asked, home=place.home)
+                if policy.persuasion_samples:
+                    how = PersuasionPolicy(samples=policy.persuasion_samples)
+                    yields = persuadability(place.loaded, asked, settings.catalogue, how)
+                    evidence = replace(evidence, persuasion=yields)
         evidence = replace(evidence, beliefs=beliefs)
         routes = tuple(choose(requests, evidence, settings.catalogue, policy))
     corrections = frozenset(

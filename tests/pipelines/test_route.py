@@ -3,6 +3,7 @@ from datetime import date
 
 import pytest
 
+from guards.volatility import Spell, change_rate
 from pipelines.route import RAG, Evidence, RoutePolicy, barrier, route
 from registry.catalogue import Catalogue, Relation
 from registry.records import Belief, EditRequest, Fact
@@ -129,3 +130,22 @@ def test_routing_is_pure() -> None:
 
 def test_nothing_speaks_against_a_plain_stable_fact() -> None:
     assert barrier(ask(), Evidence(), CATALOGUE, POLICY) is None
+
+
+def test_a_relation_that_was_seen_to_change_is_volatile_whatever_the_catalogue_says() -> None:
+    often, seldom = [Spell(300, True)] * 5, [Spell(300, True)] * 4
+    few = Evidence(rates={"capital": change_rate(seldom)})
+    assert barrier(ask(), few, CATALOGUE, POLICY) is None, "four changes are too few to go by"
+    still = Evidence(rates={"capital": change_rate([*often, *[Spell(36500, False)] * 9])})
+    assert barrier(ask(), still, CATALOGUE, POLICY) is None, "its lifetime may be long enough"
+    (chosen,) = route([ask()], Evidence(rates={"capital": change_rate(often)}), CATALOGUE, POLICY)
+    assert chosen.editor == RAG
+    assert "volatile as observed: 5 changes" in chosen.reason
+    assert chosen.evidence["observed_lifetime_days"] == 300
+
+
+def test_persuadability_is_told_and_decides_nothing() -> None:
+    request = ask()
+    (chosen,) = route([request], Evidence(persuasion={request.fact.id: 0.01}), CATALOGUE, POLICY)
+    assert chosen.editor != RAG
+    assert chosen.evidence["persuasion"] == 0.01
