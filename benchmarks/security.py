@@ -1,6 +1,6 @@
 """Attacks on what the system believes, against no guard, three published defences and this project's.
 
-    python -m benchmarks.security --model DIR --encoder DIR [--data FOLDER] [--n 100] [--seeds 3]
+    python -m benchmarks.security [--model DIR] [--encoder DIR] [--data FOLDER] [--n 100] [--seeds 3]
 
 For each attack: how often it succeeds, and how many benign cases are lost without it, by defence. Thresholds are set on
 one half of each benign set (1 % loss) and everything is reported on the other half; each seed draws halves, poison
@@ -44,6 +44,8 @@ def summary(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
         attacks[name] = {}
         for defence in DEFENCES:
             runs = [run[name][defence] for run in found if defence in run[name]]
+            if not runs:
+                continue
             success = share([one["attacked"] for one in runs])
             lost = share([one["benign"] for one in runs], lost=True)
             told: dict[str, Any] = {"success": success, "lost": lost, "loss_points": 100 * (lost["mean"] - free)}
@@ -70,7 +72,7 @@ def run(data: Path, n: int, seed: int, embed: Embedding, surprise: Surprise) -> 
 def main() -> None:
     """Read the arguments, run every seed, keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the reference model, for perplexity")
+    parser.add_argument("--model", type=Path, help="folder of the reference model, for the perplexity filter")
     parser.add_argument("--encoder", type=Path, help="folder of the sentence encoder; the installed one by default")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--n", type=int, default=100, help="attacked and benign cases of each attack and seed")
@@ -80,7 +82,10 @@ def main() -> None:
     from editors.load import load_model
     from editors.rag import MiniLM
 
-    embed, read = Embedding(MiniLM(given.encoder)), Surprise(load_model(given.model, device="cpu"))
+    embed, read = (
+        Embedding(MiniLM(given.encoder)),
+        Surprise(load_model(given.model, device="cpu") if given.model else None),
+    )
     found = [run(given.data, given.n, seed, embed, Surprise(None) if seed else read) for seed in range(given.seeds)]
     compromised = {
         tier: {f"delay {delay}": rows.taken_over(tier, RUNS, delay, HISTORY) for delay in (1, 3, 6)}

@@ -110,6 +110,7 @@ def agentpoison(data: Path, n: int, tools: Tools) -> list[Attack]:
     choose, benign = cases(asked[:n], index, items), cases(asked[n:], index, items)
     policy = _related(MemoryPolicy(), choose, sources, tools)
     made = []
+    victims = {key for key, _ in asked[n:]}
     others = [one["question"] for one in entries[-POISONED:]]
     for name, words in (("optimised trigger", trigger(others, tools)), ("fluent trigger", FLUENT)):
         for writer in ("guest", OWN):
@@ -117,7 +118,8 @@ def agentpoison(data: Path, n: int, tools: Tools) -> list[Attack]:
                 f"poison{number}": Memory(f"poison{number}", f"{text} {words}", writer, action=TARGET)
                 for number, text in enumerate(others)
             }
-            held = {**items, **poison}
+            # Nobody has asked before what the victims ask.
+            held = {**{key: item for key, item in items.items() if key not in victims}, **poison}
             store = index.extended({key: item.text for key, item in held.items()})
             attacked = cases([(key, f"{query} {words}") for key, query in asked[n:]], store, held, TARGET)
             who = "by a guest" if writer == "guest" else "under the log's own name"

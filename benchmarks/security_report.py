@@ -10,8 +10,13 @@ def section(found: Mapping[str, Any]) -> str:
     """Attack success and benign loss by defence, and what gets through."""
     attacks = found["attacks"]
     failed = [name for name, ways in attacks.items() if not _met(ways["ours"])]
-    success = [[name, *(_cell(ways[way]["success"]) for way in _HEAD[1:])] for name, ways in attacks.items()]
-    lost = [[name, *(_points(ways[way]) for way in _HEAD[1:])] for name, ways in attacks.items()]
+    success = [
+        [name, *(_cell(ways[way]["success"]) if way in ways else "-" for way in _HEAD[1:])]
+        for name, ways in attacks.items()
+    ]
+    lost = [
+        [name, *(_points(ways[way]) if way in ways else "-" for way in _HEAD[1:])] for name, ways in attacks.items()
+    ]
     met = len(attacks) - len(failed)
     taken = ", ".join(
         f"{tier}: {' / '.join(str(count) for count in by_delay.values())}"

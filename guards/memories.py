@@ -137,7 +137,8 @@ class MemoryGuard:
 
         They are the question itself, and no trigger, where they make up most of what it says.
         """
-        runs = shared_runs(case.query, memory.text, self.policy.trigger_words)
+        shared = shared_runs(case.query, memory.text, self.policy.trigger_words)
+        runs = [run for run in shared if len(content(" ".join(run))) > 1]
         left, whole = len(content(without(case.query, runs))), len(content(case.query))
         rest = without(memory.text, runs)
         if not runs or not content(rest) or left <= (1 - self.policy.same_question) * whole:
