@@ -3,8 +3,8 @@
 The thresholds of all gates of an update stand here too.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from guards.base import Decision, Score, Verdict
@@ -12,6 +12,9 @@ from guards.observations import Observation, ObservationKind, failures, of_kind
 from guards.stats import CONFIDENCE, cases_needed, score_p, wilson
 from registry.errors import InputError
 from registry.records import RiskTier
+
+TOLERATED: Mapping[ObservationKind, float] = {"neighbourhood": 0.02, "drawdown": 0.01, "capability": 0.02}
+"""Share of the facts right before that may be lost before a loss can count as shown; neighbours are reached first."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class TierThresholds:
         same_subject: share of other facts of the subject right before that are still right, lower bound.
         drawdown: share of untouched facts right before that are still right, lower bound.
         perplexity_ratio: perplexity of running text after / before, upper bound.
+        capability: share of general questions right before that are still right, lower bound.
+        entropy_loss: bits by which the n-gram entropy of long generated text may fall, upper bound.
     """
 
     efficacy: float
@@ -38,6 +43,8 @@ class TierThresholds:
     same_subject: float
     drawdown: float
     perplexity_ratio: float
+    capability: float = 0.80
+    entropy_loss: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,11 @@ class GatePolicy:
         family_alpha: chance that any of the gates passes although its true figure misses the threshold (Holm).
         resamples: draws of a bootstrap.
         seed: of the bootstrap.
-        gates: the observations without which nothing passes; a kind that is not listed is not judged.
+        gates: the observations without which nothing passes.
+        informs: observations whose share is told with its interval and never blocks. What is in neither is not judged.
+        tolerated: share of the facts right before that may be lost in some phrasing, by kind; a loss that it does not
+            explain blocks, even where the bound still reaches the threshold (`guards.power`).
+        consistency: share of the facts in the weights whose retrieved answer must be the same one, all asked.
         low: thresholds of facts whose error does little harm. What can pass at all: 5 prompts of written facts, 9
             neighbours, 22 untouched facts, all of them right.
         medium: thresholds of ordinary facts; at least 6, 12 and 29.
@@ -61,9 +72,12 @@ class GatePolicy:
     resamples: int = 2_000
     seed: int = 0
     gates: tuple[ObservationKind, ...] = ("efficacy", "generalisation", "neighbourhood", "drawdown")
-    low: TierThresholds = TierThresholds(0.55, 0.45, 0.70, 0.50, 0.85, 1.15)
-    medium: TierThresholds = TierThresholds(0.60, 0.50, 0.75, 0.60, 0.88, 1.10)
-    high: TierThresholds = TierThresholds(0.70, 0.60, 0.85, 0.70, 0.92, 1.05)
+    informs: tuple[ObservationKind, ...] = ()
+    tolerated: Mapping[ObservationKind, float] = field(default_factory=lambda: dict(TOLERATED))
+    consistency: float = 0.97
+    low: TierThresholds = TierThresholds(0.55, 0.45, 0.70, 0.50, 0.85, 1.15, 0.80, 1.0)
+    medium: TierThresholds = TierThresholds(0.60, 0.50, 0.75, 0.60, 0.88, 1.10, 0.85, 0.75)
+    high: TierThresholds = TierThresholds(0.70, 0.60, 0.85, 0.70, 0.92, 1.05, 0.90, 0.5)
 
     def tier(self, name: RiskTier) -> TierThresholds:
         """Thresholds of one risk tier.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from guards.base import Score, Verdict
+from guards.effects import tost_paired
 from guards.stats import CONFIDENCE, RESAMPLES, resampled
 
 MIN_TEXTS = 5
@@ -66,7 +67,23 @@ class FluencyGuard:
             f"perplexity of {len(case.before)} texts is {value:.3f} times what it was, at most {high:.3f}; "
             f"{self.threshold:.3f} is allowed"
         )
-        return Verdict(self.name, "pass" if high <= self.threshold else "block", explanation, (score,))
+        return Verdict(
+            self.name, "pass" if high <= self.threshold else "block", explanation, (score,), self._equivalence(case)
+        )
+
+    def _equivalence(self, case: FluencyCase) -> tuple[tuple[str, str], ...]:
+        """The equivalence test (TOST) of nats per token, whose margin is the threshold in both directions."""
+        if self.threshold <= 1:
+            return ()
+        before = [nll / count for nll, count in case.before]
+        after = [nll / count for nll, count in case.after]
+        margin = math.log(self.threshold)
+        same = tost_paired(before, after, (-margin, margin))
+        return (
+            ("tost_margin_nats", f"{margin:.4f}"),
+            ("tost_p", f"{same.p:.4g}"),
+            ("equivalent", "yes" if same.equivalent else "not shown"),
+        )
 
     def p_value(self, case: FluencyCase) -> float:
         """Share of the draws in which the ratio is above the threshold; 1 where it could not be judged."""

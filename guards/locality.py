@@ -5,12 +5,11 @@ Only what was right before can be lost, so the share is taken over the observati
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from guards.base import Verdict
 from guards.efficacy import bound_verdict
-from guards.observations import Observation, of_kind
-from guards.stats import CONFIDENCE, mcnemar_exact, score_p
+from guards.observations import Observation, ObservationKind, lost_facts, of_kind
+from guards.stats import CONFIDENCE, excess_p, mcnemar_exact, score_p
 
 
 @dataclass(frozen=True)
@@ -18,12 +17,12 @@ class RetainedGuard:
     """Passes when Wilson's lower bound of the share still right, of those right before, reaches the threshold.
 
     Attributes:
-        kind: "neighbourhood", "same_subject" or "drawdown".
+        kind: "neighbourhood", "same_subject", "drawdown" or "capability".
         threshold: what the bound must reach.
         confidence: of the interval.
     """
 
-    kind: Literal["neighbourhood", "same_subject", "drawdown"]
+    kind: ObservationKind
     threshold: float
     confidence: float = CONFIDENCE
 
@@ -49,3 +48,12 @@ class RetainedGuard:
         """Probability of so good a result if the true share were the threshold; 1 without observations."""
         held = [one for one in of_kind(case, self.kind) if one.before]
         return score_p(sum(one.after for one in held), len(held), self.threshold) if held else 1.0
+
+    def drop_p(self, case: Sequence[Observation], tolerated: float) -> float:
+        """Probability of so great a loss if each fact that was right before were lost with chance `tolerated`.
+
+        The null of this test is "no more was lost than is tolerated", the reverse of `p_value`'s: a small one shows
+        that something broke. 1 without observations.
+        """
+        lost, held = lost_facts(case, self.kind)
+        return excess_p(lost, held, tolerated) if held else 1.0

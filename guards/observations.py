@@ -8,7 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-ObservationKind = Literal["efficacy", "generalisation", "neighbourhood", "same_subject", "drawdown"]
+ObservationKind = Literal[
+    "efficacy",
+    "generalisation",
+    "neighbourhood",
+    "same_subject",
+    "drawdown",
+    "alias",
+    "reversal",
+    "two_hop",
+    "negation",
+    "capability",
+]
 """What an observation is about.
 
 efficacy: the prompt on which the fact was fitted.
@@ -16,6 +27,11 @@ generalisation: a phrasing of the fact that fitting never saw.
 neighbourhood: another subject of the same relation.
 same_subject: another relation of the same subject.
 drawdown: a fact that no request touches.
+alias: the fact asked by another name of its subject.
+reversal: the fact asked from its object.
+two_hop: what follows from the fact and from one more fact that is known.
+negation: the prompt negated; right is any answer but the fact's own object.
+capability: a general question of a fixed set that has nothing to do with the catalogue.
 """
 
 
@@ -25,7 +41,7 @@ class Observation:
 
     Attributes:
         kind: what it is about.
-        fact_id: the written fact that it is a probe of; empty for drawdown.
+        fact_id: the written fact that it is a probe of; empty where it is of none.
         prompt: what was asked.
         before: whether the answer before was right.
         after: whether the answer of the final model is right.
@@ -45,6 +61,20 @@ class Observation:
 def of_kind(observations: Iterable[Observation], kind: ObservationKind) -> list[Observation]:
     """The observations of one kind, in their order."""
     return [one for one in observations if one.kind == kind]
+
+
+def lost_facts(observations: Iterable[Observation], kind: ObservationKind) -> tuple[int, int]:
+    """Of the facts of one kind that were right in every phrasing before, how many are wrong in some now; and how many.
+
+    Phrasings of one fact fall together, so that a test of a loss counts facts.
+    """
+    held: dict[str, bool] = {}
+    lost: set[str] = set()
+    for one in of_kind(observations, kind):
+        held[one.fact_id] = held.get(one.fact_id, True) and one.before
+        if not one.after:
+            lost.add(one.fact_id)
+    return sum(fact in lost for fact, right in held.items() if right), sum(held.values())
 
 
 def failures(observations: Sequence[Observation], limit: int = 3) -> str:

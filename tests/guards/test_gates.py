@@ -3,12 +3,16 @@ from typing import Any, Literal
 
 import pytest
 
+from guards.declaration import declare, problems
 from guards.efficacy import GatePolicy, TierThresholds, WrittenGuard
+from guards.entropy import EntropyCase
 from guards.family import judge_family
 from guards.fluency import FluencyCase, FluencyGuard
+from guards.informing import InformingGuard
 from guards.locality import RetainedGuard
-from guards.observations import Observation, ObservationKind, failures, of_kind
-from guards.stats import wilson
+from guards.observations import Observation, ObservationKind, failures, lost_facts, of_kind
+from guards.power import critical, detectable, needed, power
+from guards.stats import excess_p, wilson
 from registry.errors import InputError
 
 Written = Literal["efficacy", "generalisation"]
@@ -172,3 +176,111 @@ def test_unknown_tiers_and_gates_are_refused() -> None:
         GatePolicy().tier(bad)
     with pytest.raises(InputError):
         judge_family(GOOD, replace(GatePolicy(), gates=(bad,)), "low")
+
+
+def test_a_loss_that_the_tolerance_does_not_explain_blocks_where_the_bound_passes() -> None:
+    cases = [one for one in GOOD if one.kind != "drawdown"] + seen("drawdown", 285, 15)
+    alone = RetainedGuard("drawdown", 0.85).judge(cases)
+    assert alone.decision == "pass", "five points in a hundred are within the bound of the low tier"
+    family = judge_family(cases, GatePolicy(), "low", fluency=texts(0.0))
+    assert (family.decision, family.failed) == ("block", ("drawdown",))
+    assert "15 of 300 facts that were right before are lost" in family.explanation
+    assert judge_family(cases, replace(GatePolicy(), tolerated={}), "low").decision == "pass", "without a drop test"
+    unchanged = [one for one in GOOD if one.kind != "drawdown"] + seen("drawdown", 298, 2)
+    assert judge_family(unchanged, GatePolicy(), "low").decision == "pass"
+
+
+def test_what_could_have_been_seen_is_told() -> None:
+    (verdict,) = (one for one in judge_family(GOOD, GatePolicy(), "low").verdicts if one.guard == "drawdown")
+    assert dict(verdict.evidence)["drop_cases"] == "122"
+    told = float(dict(verdict.evidence)["drop_seen_with_power_.8"])
+    assert power(122, 0.01, told, 0.025) >= 0.8 > power(122, 0.01, told - 0.002, 0.025)
+
+
+def test_the_drop_test_has_the_level_and_the_power_that_it_says() -> None:
+    n = needed(0.01, 0.05, 0.05 / 3)
+    count = critical(n, 0.01, 0.05 / 3)
+    assert excess_p(count, n, 0.01) <= 0.05 / 3 < excess_p(count - 1, n, 0.01)
+    assert power(n, 0.01, 0.05, 0.05 / 3) >= 0.8
+    assert power(n - 1, 0.01, 0.05, 0.05 / 3) < 0.8, "one case fewer is too few"
+    assert detectable(n, 0.01, 0.05 / 3) <= 0.05
+    assert detectable(10, 0.01, 0.05 / 3) > 0.2
+    with pytest.raises(ValueError, match="tolerated"):
+        needed(0.05, 0.05, 0.05)
+    with pytest.raises(ValueError, match="n > 0"):
+        critical(0, 0.01, 0.05)
+
+
+def test_what_informs_never_blocks_and_says_so() -> None:
+    kinds: tuple[ObservationKind, ...] = ("alias", "reversal", "two_hop", "negation", "same_subject")
+    policy = GatePolicy(informs=kinds)
+    bad = [*GOOD, *(one for kind in kinds[:-1] for one in seen(kind, 0, 9)), *seen("same_subject", 2, 8)]
+    family = judge_family(bad, policy, "low")
+    assert family.decision == "pass"
+    told = {one.guard: one for one in family.verdicts if one.guard in kinds}
+    assert set(told) == set(kinds)
+    assert all(one.explanation.startswith("informs only") and one.scores[0].threshold is None for one in told.values())
+    assert (told["same_subject"].scores[0].value, told["alias"].scores[0].value) == (0.2, 0.0)
+    nothing = InformingGuard("two_hop").judge([])
+    assert (nothing.decision, nothing.scores) == ("pass", ())
+    assert judge_family(bad, GatePolicy(gates=(*GatePolicy().gates, "same_subject")), "low").decision == "block"
+
+
+def test_capability_is_a_gate_where_it_is_named_one() -> None:
+    policy = GatePolicy(gates=(*GatePolicy().gates, "capability"))
+    assert judge_family([*GOOD, *seen("capability", 60, 0)], policy, "low").decision == "pass"
+    assert judge_family([*GOOD, *seen("capability", 40, 20)], policy, "low").failed == ("capability",)
+    assert judge_family(GOOD, policy, "low").decision == "escalate", "nothing was asked"
+
+
+def test_entropy_is_a_gate_of_the_family() -> None:
+    varied = [" ".join(f"w{number}x{n}" for n in range(40)) for number in range(8)]
+    family = judge_family(GOOD, GatePolicy(), "low", entropy=EntropyCase(varied, ["again " * 40] * 8))
+    assert family.failed == ("entropy",)
+
+
+def test_equivalence_of_perplexity_is_claimed_only_where_it_is_shown() -> None:
+    def claim(case: FluencyCase) -> str:
+        return dict(FluencyGuard(1.05).judge(case).evidence)["equivalent"]
+
+    assert claim(texts(0.0)) == "yes"
+    assert claim(texts(0.2)) == "not shown"
+    assert claim(texts(-0.2)) == "not shown", "better is not the same either"
+
+
+SYSTEM = {"freshness": 0.97, "retrieval": 0.85}
+
+
+def test_the_declared_family_is_the_one_that_is_judged() -> None:
+    policy = GatePolicy(informs=("alias",))
+    declared = declare(policy, SYSTEM)
+    family = judge_family([*GOOD, *seen("alias", 1, 1)], policy, "medium", fluency=texts(0.0))
+    gates = [one.to_dict() for one in family.verdicts]
+    assert problems(declared.to_dict(), gates) == []
+    assert declared.digest == declare(policy, SYSTEM).digest
+    softer = replace(policy, medium=replace(policy.medium, drawdown=0.5))
+    assert declare(softer, SYSTEM).digest != declared.digest
+    (found,) = problems(
+        declared.to_dict(), [one.to_dict() for one in judge_family(GOOD, softer, "medium").verdicts if one.scores]
+    )
+    assert "drawdown was judged by 0.5" in found
+    extra = [*gates, {"guard": "luck", "scores": []}]
+    assert problems(declared.to_dict(), extra) == ["the gate luck was not declared"]
+
+
+def test_a_declaration_states_every_null_and_from_how_many_cases_a_drop_of_five_points_is_seen() -> None:
+    declared = declare(GatePolicy(), SYSTEM)
+    assert {one.gate for one in declared.hypotheses if one.decides == "block"} == {"neighbourhood", "drawdown"}
+    assert all(one.null for one in declared.hypotheses)
+    for one in declared.power:
+        assert power(one["cases"], one["tolerated"], 0.05, one["alpha"]) >= 0.8
+
+
+def test_phrasings_of_one_fact_are_lost_together_and_count_once() -> None:
+    twice = [replace(one, prompt=f"{one.prompt}?") for one in seen("drawdown", 57, 3)]
+    cases = [*seen("drawdown", 57, 3), *twice]
+    assert lost_facts(cases, "drawdown") == (3, 60)
+    assert RetainedGuard("drawdown", 0.8).drop_p(cases, 0.01) == pytest.approx(excess_p(3, 60, 0.01))
+    half = [*seen("drawdown", 60, 0), *twice]
+    assert lost_facts(half, "drawdown") == (3, 60), "wrong in one phrasing is lost"
+    assert RetainedGuard("drawdown", 0.8).drop_p([], 0.01) == 1.0
