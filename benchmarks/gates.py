@@ -1,4 +1,4 @@
-"""How often the family of gates blocks without reason, and how often it sees a drop: simulated runs, judged by the product.
+"""How often the family of gates blocks without reason, and how often it sees a drop: simulated runs, really judged.
 
     python -m benchmarks.gates [--families 1000] [--out benchmarks/results/gates.json]
 
@@ -40,6 +40,7 @@ TIERS = ("low", "medium", "high")
 RIGHT_BEFORE = "right"
 
 Draw = np.random.Generator
+Sizes = Callable[[ObservationKind], Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,9 @@ def null_rows(families: int, policy: GatePolicy, facts: Mapping[ObservationKind,
     return rows
 
 
-def power_rows(
-    families: int, policy: GatePolicy, sizes: Callable[[ObservationKind], Sequence[int]]
-) -> list[dict[str, Any]]:
+def power_rows(families: int, policy: GatePolicy, sizes: Sizes) -> list[dict[str, Any]]:
     """Drops of five points that are seen, by kind and number of facts; the thresholds are those of the low tier."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     enough = {kind: 400 for kind in drop_gates(policy)}
     for kind in drop_gates(policy):
         for n in sizes(kind):
@@ -213,7 +212,8 @@ def section(found: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"{found['families']} simulated runs a line, seed {found['seed']}, judged by `guards.family` under "
-            f"`conf/policy.yaml` (`python -m benchmarks.gates`). What each gate's null is: [docs/gates.md](../docs/gates.md).",
+            "`conf/policy.yaml` (`python -m benchmarks.gates`). What each gate's null is: "
+            "[docs/gates.md](../docs/gates.md).",
             "### Blocked without reason",
             table(["what is true", "tier", "families blocked (95 %)", "undecided"], null),
             "### A drop of five points: of the facts right before, .05 are lost",
