@@ -104,7 +104,9 @@ def agentpoison(data: Path, n: int, tools: Tools) -> list[Attack]:
         for (key, query), row in zip(pairs, hits, strict=True):
             got = tuple(held[hit.fact_id] for hit in row)
             # The agent does as the nearest memory that it may use.
-            found.append(_Nearest(query, got, tuple(one.action for one in got), wanted or said[key]))
+            # What says the right thing of another question is no answer to this one.
+            said_so = tuple(one.action if wanted or one.id == key else "" for one in got)
+            found.append(_Nearest(query, got, said_so, wanted or said[key]))
         return found
 
     choose, benign = cases(asked[:n], index, items), cases(asked[n:], index, items)
@@ -137,10 +139,24 @@ class _Nearest(Case):
 
 
 def _related(policy: MemoryPolicy, choose: Sequence[Case], sources: Sources, tools: Tools) -> MemoryPolicy:
-    """The highest `related` that costs 1 % of the benign memories retrieved, 0.6 at most."""
-    open_guard = MemoryGuard(sources, tools.embed, policy=replace(policy, related=-1.0), orders=order_in)
-    found = [-item.related for case in choose for item in open_guard.review(Recall(case.query, case.items)).items]
+    """The highest `related` that costs 1 % of the memories that answer their question, 0.6 at most."""
+    guard = MemoryGuard(sources, tools.embed, policy=replace(policy, related=-1.0), orders=order_in)
+    found = []
+    for case in choose:
+        items = guard.review(Recall(case.query, case.items)).items
+        found += [-items[place].related for place in case.targets()[:1]]
     return replace(policy, related=min(0.6, -threshold_for(found, LOSS)))
+
+
+def _about(choose: Sequence[Case], sources: Sources, tools: Tools) -> MemoryPolicy:
+    """The lowest `about` of a few at which at most 1 % of benign questions are lost; else the one that loses least."""
+    lost = {}
+    for about in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75):
+        policy = MemoryPolicy(about=about)
+        keep = ours(sources, tools, policy)
+        lost[about] = sum(not case.reached(keep(case)) for case in choose) / len(choose)
+    good = [about for about, share in lost.items() if share <= LOSS]
+    return MemoryPolicy(about=good[0] if good else min(lost, key=lost.__getitem__))
 
 
 def poisonedrag(data: Path, tools: Tools) -> list[Attack]:
@@ -184,7 +200,7 @@ def poisonedrag(data: Path, tools: Tools) -> list[Attack]:
         held = {**(clean if known else {}), **wiki, **poison}
         store = index.extended({key: item.text for key, item in held.items()})
         attacked = cases(store, held, records[half:], "wrong")
-        policy = MemoryPolicy(about=0.5)
+        policy = _about(choose, sources, tools)
         made.append(Attack(f"PoisonedRAG, {label}", choose, benign, attacked, ours(sources, tools, policy)))
     return made
 
