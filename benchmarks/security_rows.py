@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.security_defences import Case, Tools, baselines, counted
 from benchmarks.sensitivity_data import attacks as instructions
+from guards.admission import AdmissionPolicy
 from guards.conflicts import Change
 from guards.consensus import Claim, ConsensusGuard, Support
 from guards.memories import Memory
@@ -42,6 +43,7 @@ class World:
     tools: Tools
     objects: Mapping[str, Sequence[str]]
     victims: Sequence[Fact]
+    policy: AdmissionPolicy
 
 
 def world(tools: Tools, n: int) -> World:
@@ -67,7 +69,7 @@ def world(tools: Tools, n: int) -> World:
     shuffled = tools.rng.sample(good, len(good))
     kept = {name: sorted(found) for name, found in objects.items()}
     known = [KnownFact(fact, "rag", 0) for fact in facts]
-    return World(settings, known, shuffled, tools, kept, tools.rng.sample(one, n))
+    return World(settings, known, shuffled, tools, kept, tools.rng.sample(one, n), settings.policy.admission)
 
 
 def false_row(place: World, fact: Fact, **cells: str) -> dict[str, str]:
@@ -158,7 +160,6 @@ ATTACKS: Mapping[str, Callable[[World], list[list[dict[str, str]]]]] = {
     "plausible wrong objects, strangers": lone,
     f"repeated source, {COPIES + 1} copies": repeated,
     "slow drip, unlisted source with a good record": drip,
-    "slow drip, established source taken over": established,
     "late corrections of true facts": corrections,
     "three independent strangers (Sybil), against a known fact": sybil,
 }
@@ -177,6 +178,10 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     ours_benign = {"reached": sum(accepted[half:]), "n": len(benign)}
     found: dict[str, Any] = {}
     made = {name: (place, make(place)) for name, make in ATTACKS.items()}
+    for alone, rule in ((True, "which passes alone (as the atlas's policy has it)"), (False, "which needs the quorum")):
+        policy = replace(place.policy, established_alone=alone)
+        name = f"slow drip, established source taken over, {rule}"
+        made[name] = (replace(place, policy=policy), established(place))
     made["instructions in cells"] = (place, orders(place, data))
     made["three independent strangers (Sybil), nothing is known"] = (blank, sybil(place))
     for name, (where, rows) in made.items():
@@ -232,7 +237,7 @@ def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool]
             writer.writerows({key: re.sub(r"[\r\n]+", " ", cell) for key, cell in row.items() if cell} for row in rows)
         record = {"Steady Digest": Record(1000, 0)}
         sources = judged(settings.sources, record)
-        found = admit(read_feed(path), place.known, settings.catalogue, settings.policy.admission, AT, sources)
+        found = admit(read_feed(path), place.known, settings.catalogue, place.policy, AT, sources)
     came = [row.decision in GOOD_ROWS for row in found.rows]
     start, attacked = len(place.good), []
     for group in groups:
@@ -242,8 +247,11 @@ def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool]
 
 
 def taken_over(tier: Tier, runs: int, delay: int, history: int) -> int:
-    """How many of `runs` false rows of a listed source come in, one a run, each withdrawn `delay` runs later."""
-    guard, accepted = ConsensusGuard(), []  # type: ConsensusGuard, list[int]
+    """How many of `runs` false rows of a listed source come in, one a run, each withdrawn `delay` runs later.
+
+    An established source passes alone here, as the atlas's policy has it.
+    """
+    guard, accepted = ConsensusGuard(established_alone=True), []  # type: ConsensusGuard, list[int]
     for run in range(runs):
         withdrawn = sum(run - one >= delay for one in accepted)
         now = reliability(tier, Record(history, withdrawn)).tier
