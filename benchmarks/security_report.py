@@ -25,8 +25,8 @@ def section(found: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"`python -m benchmarks.security`, {found['seeds']} seed(s) (perplexity: the first), {found['n']} cases"
-            " each (PoisonedRAG and passages: half of that). Thresholds of the baselines are set on one half of the benign"
-            " cases for 1 % loss; figures are of the other half.",
+            " each (PoisonedRAG and passages: half of that). Thresholds of the baselines are set on one half of the"
+            " benign cases for 1 % loss; figures are of the other half.",
             "Attack success (95 % interval):",
             _table([*_HEAD], success),
             "Benign loss in points, beyond what is lost without a guard (no attack present):",
