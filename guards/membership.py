@@ -14,7 +14,7 @@ from itertools import combinations
 
 from guards.admission import Candidate, finding
 from guards.base import Verdict
-from guards.conflicts import Names
+from guards.names import Names
 from registry.catalogue import Catalogue
 from registry.records import Fact
 

@@ -26,9 +26,10 @@ from guards.admission import (
     judge_all,
 )
 from guards.base import Guard, Verdict
-from guards.conflicts import KnownIndex, Names
+from guards.known import KnownIndex
 from guards.lessons import LessonGuard, Lessons
 from guards.membership import Membership, TypeGuard
+from guards.names import Names
 from guards.sensitivity import InstructionGuard, PersonalDataGuard
 from guards.sources import Sources
 from pipelines.expectations import check_structure
@@ -110,6 +111,9 @@ def admit(
         InstructionGuard(),
         TypeGuard(catalogue, names, membership, policy.min_members),
     )
+    guards = tuple(guard for guard in guards if guard.name not in policy.skipped)
+    if policy.skipped:
+        notes.append(f"rules that were not asked: {', '.join(policy.skipped)}")
     judged = {}
     with track("admission", total=len(cases)) as advance:
         for row, case in cases.items():
