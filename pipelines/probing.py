@@ -38,6 +38,12 @@ class ProbePolicy:
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
             that costs most is taken out of the batch.
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
+        general: general questions that are asked.
+        general_quick: the same in a quick run.
+        ported: questions of each kind of portability.
+        ported_quick: the same in a quick run.
+        long_texts: texts that the model writes on; none in a quick run.
+        long_tokens: how long each is.
     """
 
     untouched: int = 200
@@ -47,6 +53,12 @@ class ProbePolicy:
     texts: int = 12
     kept: float = 0.97
     rounds: int = 24
+    general: int = 60
+    general_quick: int = 6
+    ported: int = 12
+    ported_quick: int = 2
+    long_texts: int = 8
+    long_tokens: int = 48
 
 
 @dataclass
@@ -101,16 +113,9 @@ class Question:
     answers: tuple[str, ...]
 
     def seen(self, before: str, after: str) -> Observation:
-        """The observation that the two answers make."""
-        return Observation(
-            self.kind,
-            self.fact_id,
-            self.prompt,
-            starts_with_answer(before, self.answers),
-            starts_with_answer(after, self.answers),
-            before,
-            after,
-        )
+        """The observation that the two answers make; to a negated prompt the answers are wrong, all others right."""
+        right = [starts_with_answer(text, self.answers) is not (self.kind == "negation") for text in (before, after)]
+        return Observation(self.kind, self.fact_id, self.prompt, right[0], right[1], before, after)
 
 
 def edit_questions(requests: Sequence[EditRequest]) -> list[Question]:
