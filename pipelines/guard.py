@@ -192,7 +192,7 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
     count = probes.untouched_quick if routed.quick else probes.untouched
-    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count)
+    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count, asker)
     with track("ask what must not move"):
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
