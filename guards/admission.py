@@ -53,7 +53,7 @@ class AdmissionPolicy:
     spelling: float = 0.8
     refused_sensitivities: tuple[Sensitivity, ...] = ("personal", "secret")
     slip: float = 0.9
-    returning: float = 0.1
+    returning: float = 0.02
     exclusive: float = 0.95
     exclusive_least: int = 20
     skipped: tuple[str, ...] = ()

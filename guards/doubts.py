@@ -120,7 +120,7 @@ class JoinedGuard:
 class ReturningGuard:
     """What a source has ended does not come back at once without a date."""
 
-    share: float = 0.1
+    share: float = 0.02
     name: str = "returning"
 
     def judge(self, case: Arriving) -> Verdict:
@@ -146,12 +146,12 @@ class SlipGuard:
     name: str = "slip"
 
     def judge(self, case: Arriving) -> Verdict:
-        """Escalate an object that is one swap of neighbouring letters away from one that held for the subject."""
+        """Escalate an object that is one swap of neighbouring letters away from one that holds for the subject."""
         if case.change.effect not in ACTS:
             return Verdict(self.name, "pass", "nothing is added")
         new = case.index.names.key(case.fact.object)
         for each in case.index.about(case.fact):
-            if swapped(new, case.index.names.key(each.object)):
+            if case.index.is_open(each, case.today) and swapped(new, case.index.names.key(each.object)):
                 problem = f"is {each.object} with two letters swapped"
                 return finding(self.name, "escalate", "object", case.fact.object, problem, "say which is meant")
         return Verdict(self.name, "pass", "no known object is a swap away")

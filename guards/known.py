@@ -43,6 +43,7 @@ class KnownIndex:
         self._exact: dict[tuple[str, str, str], list[Fact]] = defaultdict(list)
         self._holders: dict[tuple[str, str], list[Fact]] = defaultdict(list)
         self._edges: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
+        self._letters: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._ended: dict[str, date | None] = {}
         self._said: dict[str, date] = {}
         for each in known:
@@ -62,6 +63,7 @@ class KnownIndex:
         """
         key, target = self.key(fact), self.names.key(fact.object)
         if key not in self._facts:
+            self._letters[(fact.relation, key[0].replace(" ", ""))][key[0]] = None
             for edge in _edges(key[0]):
                 self._edges[(fact.relation, *edge)][key[0]] = None
         self._facts[key].append(fact)
@@ -144,8 +146,9 @@ class KnownIndex:
     def nearest(self, fact: Fact, most: int, least: float) -> list[Near]:
         """The `most` known facts of the same relation that are nearest to a statement.
 
-        Those of its own subject come first, newest first. Where there are none, the facts of subjects whose names begin
-        or end alike and are alike by `least` (rapidfuzz), nearest first; names that differ in a number are not alike.
+        Those of its own subject come first, newest first. Where there are none, the facts of subjects whose names have
+        the same letters, or begin or end alike and are alike by `least` (rapidfuzz), nearest first; names that differ
+        in a number are not alike.
         """
         about = self.about(fact)
         if about:
@@ -155,6 +158,9 @@ class KnownIndex:
         from rapidfuzz.distance import OSA
 
         own, relation = self.key(fact)
+        written = self._letters.get((relation, own.replace(" ", "")), {})
+        if written:
+            return [Near(each, 1.0) for name in written for each in self._facts[(name, relation)]][:most]
         blocks = (self._edges.get((relation, *edge), {}) for edge in _edges(own))
         candidates = dict.fromkeys(name for block in blocks if len(block) <= MAX_BLOCK for name in block)
         digits = _digits(own)

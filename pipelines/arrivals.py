@@ -47,7 +47,13 @@ def origin_of(fact: Fact) -> str:
 
 
 def arrivals_of(
-    facts: Mapping[int, Fact], cases: Mapping[int, Candidate], index: KnownIndex, today: date, revises: bool = True
+    facts: Mapping[int, Fact],
+    cases: Mapping[int, Candidate],
+    index: KnownIndex,
+    today: date,
+    *,
+    revises: bool = True,
+    withdraws: bool = True,
 ) -> Arrivals:
     """How each row came, in the light of the other rows of its source about the same subject and relation.
 
@@ -56,7 +62,8 @@ def arrivals_of(
         cases: the rows as they were read.
         index: what is known before the feed.
         today: the day of admission.
-        revises: whether a source may revise what it said itself.
+        revises: whether a source may revise what it said before.
+        withdraws: whether it may take back what it said in the same feed.
     """
     groups: dict[tuple[str, str, str], list[_Row]] = defaultdict(list)
     for row, fact in facts.items():
@@ -69,7 +76,7 @@ def arrivals_of(
         if len(rows) == 1:
             by_row[rows[0].row] = Arrival(rows[0].observed, frozenset(), revises)
             continue
-        if revises:
+        if withdraws:
             withdrawn.update(_withdrawn(rows, index, today))
         stay = [each for each in rows if each.row not in withdrawn and not each.ends]
         for each in rows:

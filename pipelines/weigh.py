@@ -118,7 +118,8 @@ class Court:
         self.doubts = doubts_of(policy)
         sound = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
         cases = {row: each.case for row, each in judged.items()}
-        self.arrivals = arrivals_of(sound, cases, index, today, REVISION not in policy.skipped)
+        asked = {rule: rule not in policy.skipped for rule in (REVISION, WITHDRAWN)}
+        self.arrivals = arrivals_of(sound, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN])
         self.facts = sound
         relations = {fact.relation for fact in sound.values()}
         self.exclusive = index.exclusive(relations, today, policy.exclusive_least, policy.exclusive)
@@ -190,6 +191,8 @@ class Court:
         backing, rivals = self.support(self._key(row)), self._rivals(row, change)
         risk = case.relation.risk_tier if case.relation else "low"
         verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
+        if self.guard.name in self.policy.skipped:
+            verdict = Verdict(self.guard.name, "pass", "not asked")
         doubts = self._doubted(fact, judged, change)
         verdicts = (*(each for each in doubts if each.decision != "pass"), waived(verdict, judged.release))
         decision = _outcome(change, verdicts)
