@@ -17,6 +17,8 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release
 
+ASKED_OF_THE_MODEL = "delta_reveals"
+
 
 def card_of(found: Recorded) -> Mapping[str, Any]:
     """The card, in the form of the schema.
@@ -127,22 +129,27 @@ def recorded(home: Home, ledger: Ledger, release: Release, made_at: Any, *, ques
     from pipelines.declare import DECLARED
     from pipelines.freshness_audit import freshness_audit
     from pipelines.leakage import leakage
+    from pipelines.recovery import published_entry
     from registry.facts import FactStore, view
     from registry.releases import ReleaseStore
 
     facts = [item.fact for item in view(FactStore(ledger).events(ReleaseStore(ledger).lineage(release.number)))]
     days = sorted(fact.valid_from for fact in facts if fact.valid_from is not None)
-    digest = release.summary.get("family")
-    declared = [entry for entry in ledger.entries(DECLARED) if entry.payload["digest"] == digest]
+    digest, published = release.summary.get("family"), published_entry(ledger, release.number).seq
+    declared = [
+        entry for entry in ledger.entries(DECLARED) if entry.payload["digest"] == digest and entry.seq < published
+    ]
+    # What the deltas reveal is asked of the model, which `audit run` rebuilds.
+    told = tuple(one for one in leakage(home, ledger, release, None) if one.guard != ASKED_OF_THE_MODEL)
     return Recorded(
         release,
         Settings.load(),
-        declared[0] if declared else None,
+        declared[-1] if declared else None,
         (len(ledger.entries("rolled_back")), len(ledger.entries("move_refused"))),
         tuple(sorted({fact.source for fact in facts if fact.source})),
         f"facts that began {days[0].isoformat()} to {days[-1].isoformat()}" if days else "no fact says when it began",
         freshness_audit(home, ledger, release, made_at.date(), questions=questions).to_dict(),
-        leakage(home, ledger, release, None),
+        told,
         made_at.isoformat(),
     )
 

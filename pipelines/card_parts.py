@@ -177,6 +177,8 @@ def limits(found: Recorded, claimed: bool) -> Iterator[str]:
         why = cutoff.explanation if cutoff is not None else "the leakage audit was not made"
         yield f"No claim of updating is made: it needs paired answers and facts that count as evidence ({why})."
     yield "Wilson's bounds of the gates count prompts; phrasings of one fact fall together: the bounds are too narrow."
+    if found.release.deltas and found.verdict("delta_reveals") is None:
+        yield "What the deltas reveal about their subjects was not asked for this card; dmmgov audit run asks it."
     for gate in found.release.gates:
         seen = dict((str(key), value) for key, value in gate.get("evidence") or ()).get("drop_seen_with_power_.8")
         if seen is not None:
