@@ -34,15 +34,6 @@ REVERSED = {
 }
 """How a relation is asked from its object, where an object belongs to one subject."""
 
-_NEGATIONS = (
-    (re.compile(r"\b(is|are|was)\b(?!.*\b(?:is|are|was)\b)"), r"\1 not"),
-    (re.compile(r"\bwon\b"), "did not win"),
-    (re.compile(r"\bplays\b"), "does not play"),
-    (re.compile(r"\bspeaks\b"), "does not speak"),
-    (re.compile(r"\bworks\b"), "does not work"),
-    (re.compile(r"\boriginates\b"), "does not originate"),
-    (re.compile(r"\bbelongs\b"), "does not belong"),
-)
 _PATTERN = re.compile(r"^(?![a-z])(.*\[X\].*?)\s*\[Y\]\s*\.?\s*$")
 
 
@@ -91,14 +82,6 @@ def lre_relations(folder: Path) -> list[Phrased]:
     lines = (folder / "pararel_patterns.jsonl").read_text(encoding="utf-8").splitlines()
     patterns = [json.loads(line) for line in lines if line.strip()]
     return [_lre(folder / "relations" / f"{name}.json", code, patterns) for name, code in LRE.items()]
-
-
-def negated(prompt: str) -> list[str]:
-    """The prompt with its verb negated; nothing where the verb is not one of the known ones."""
-    for verb, other in _NEGATIONS:
-        if verb.search(prompt):
-            return [verb.sub(other, prompt, count=1)]
-    return []
 
 
 def _lre(file: Path, code: str | None, patterns: list[dict[str, str]]) -> Phrased:

@@ -7,9 +7,11 @@ Values = Mapping[str, Any]
 
 
 def freshness_section(found: Values) -> str:
-    """Every part that was measured, in words and tables; a part that was not is left out."""
+    """Every part that was measured, in words and tables; those that were not are named at the end."""
     makers = {"speed": _speed, "settings": _settings, "retention": _retention, "position": _position, "order": _order}
-    return "\n\n".join(make(found[name]) for name, make in makers.items() if name in found)
+    missing = [name for name in makers if name not in found]
+    told = [make(found[name]) for name, make in makers.items() if name in found]
+    return "\n\n".join([*told, *([f"Not measured: {', '.join(missing)}."] if missing else [])])
 
 
 def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

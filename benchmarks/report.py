@@ -153,6 +153,7 @@ def peers_section(peers: Mapping[str, Any]) -> str:
 def main() -> None:
     """Write RESULTS.md and the curves."""
     from benchmarks.freshness_report import freshness_section
+    from benchmarks.gates import section as gates_section
     from benchmarks.leakage_report import leakage_section
     from benchmarks.lines_report import domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
@@ -172,6 +173,7 @@ def main() -> None:
         ("sensitivity", sensitivity_section),
         ("volatility", volatility_section),
         ("security", security_section),
+        ("gates", gates_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

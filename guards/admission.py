@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from guards.base import Decision, Guard, Verdict
 from guards.copies import NEAR_COPY
@@ -30,13 +30,17 @@ class AdmissionPolicy:
         max_chars: longest subject, object or source.
         max_prompt_chars: longest prompt of a row's own.
         quorum: how many independent weak sources carry a statement together.
-        established_alone: whether an established source may change what is known without others; by default it needs
-            the quorum as well.
+        established_alone: whether an established source may change what is known without the quorum.
         high_risk_votes: how many of them a relation of risk tier "high" then needs.
         min_members: how many known names a type needs before it can speak against a name of another type.
         near_copy: overlap of runs of letters (Jaccard, 0 to 1) from which two texts count as one.
         spelling: how alike two words of a person's name must be (0 to 1) to be spellings of one word.
         refused_sensitivities: declared sensitivities that a feed may not bring.
+        slip: how alike the name of an unknown subject must be to a known one's (0 to 1) to wait as a slip.
+        returning: share of a relation's expected lifetime within which an undated object may not come back by itself.
+        exclusive: share of a relation's facts whose object must have one subject before a second subject is doubted.
+        exclusive_least: how many facts must be known for that.
+        skipped: names of rules that are not asked; for measuring what a rule is worth.
     """
 
     max_chars: int = 200
@@ -48,6 +52,11 @@ class AdmissionPolicy:
     near_copy: float = NEAR_COPY
     spelling: float = 0.8
     refused_sensitivities: tuple[Sensitivity, ...] = ("personal", "secret")
+    slip: float = 0.9
+    returning: float = 0.02
+    exclusive: float = 0.95
+    exclusive_least: int = 20
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -268,8 +277,11 @@ class DeclaredSensitivityGuard:
         return Verdict(self.name, "pass", "nothing sensitive is declared")
 
 
-def judge_all(guards: Sequence[Guard[Candidate]], case: Candidate) -> tuple[Verdict, ...]:
-    """All verdicts on a row, in the order of the chain; a guard that fails is "escalate", and the others still run."""
+_Case = TypeVar("_Case")
+
+
+def judge_all(guards: Sequence[Guard[_Case]], case: _Case) -> tuple[Verdict, ...]:
+    """All verdicts on a case, in the order of the chain; a guard that fails is "escalate", and the others still run."""
     verdicts = []
     for guard in guards:
         try:

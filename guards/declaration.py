@@ -87,12 +87,13 @@ class Declaration:
         return digest_json(self.to_dict())
 
 
-def declare(policy: GatePolicy, system: Mapping[str, float]) -> Declaration:
+def declare(policy: GatePolicy, system: Mapping[str, float], *, entropy: bool = True) -> Declaration:
     """The family that a policy sets.
 
     Args:
         policy: the gates on the weights.
         system: thresholds of the gates on the whole system, by gate: freshness, retrieval.
+        entropy: whether long texts are written.
 
     Raises:
         InputError: the policy names a tier that there is not.
@@ -101,7 +102,7 @@ def declare(policy: GatePolicy, system: Mapping[str, float]) -> Declaration:
     found = [
         *(_bound(kind, policy, kind, "prompt") for kind in policy.gates),
         _bound("fluency", policy, "perplexity_ratio", "text"),
-        _bound("entropy", policy, "entropy_loss", "text"),
+        *([_bound("entropy", policy, "entropy_loss", "text")] if entropy else []),
         *(
             Hypothesis(
                 kind,
@@ -137,7 +138,9 @@ def declare(policy: GatePolicy, system: Mapping[str, float]) -> Declaration:
 
 
 def problems(declared: Mapping[str, Any], gates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the verdicts of a run have that was not declared: a gate, or a threshold of none of its tiers.
+    """What the verdicts of a run have that was not declared, or lack that was: a gate, a threshold of its tiers.
+
+    The gates on the weights are judged together or, where nothing is written there, not at all.
 
     Args:
         declared: a declaration as plain values.
@@ -147,7 +150,10 @@ def problems(declared: Mapping[str, Any], gates: Sequence[Mapping[str, Any]]) ->
     for one in declared["hypotheses"]:
         if one["decides"] != "block":
             allowed.setdefault(one["gate"], set()).update(one["thresholds"].values() or (None,))
-    found = []
+    judged = {gate["guard"] for gate in gates}
+    family = [one["gate"] for one in declared["hypotheses"] if one["family"] == "gates"]
+    missing = [name for name in family if name not in judged] if judged.intersection(family) else []
+    found = [f"the gate {name} was declared and not judged" for name in missing]
     for gate in gates:
         name = gate["guard"]
         if name not in allowed:

@@ -44,7 +44,7 @@ class TierThresholds:
     drawdown: float
     perplexity_ratio: float
     capability: float = 0.80
-    entropy_loss: float = 1.0
+    entropy_loss: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class GatePolicy:
     informs: tuple[ObservationKind, ...] = ()
     tolerated: Mapping[ObservationKind, float] = field(default_factory=lambda: dict(TOLERATED))
     consistency: float = 0.97
-    low: TierThresholds = TierThresholds(0.55, 0.45, 0.70, 0.50, 0.85, 1.15, 0.80, 1.0)
-    medium: TierThresholds = TierThresholds(0.60, 0.50, 0.75, 0.60, 0.88, 1.10, 0.85, 0.75)
-    high: TierThresholds = TierThresholds(0.70, 0.60, 0.85, 0.70, 0.92, 1.05, 0.90, 0.5)
+    low: TierThresholds = TierThresholds(0.55, 0.45, 0.70, 0.50, 0.85, 1.15, 0.80, 1.5)
+    medium: TierThresholds = TierThresholds(0.60, 0.50, 0.75, 0.60, 0.88, 1.10, 0.85, 1.25)
+    high: TierThresholds = TierThresholds(0.70, 0.60, 0.85, 0.70, 0.92, 1.05, 0.90, 1.0)
 
     def tier(self, name: RiskTier) -> TierThresholds:
         """Thresholds of one risk tier.

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from guards.admission import Candidate, finding
 from guards.base import Verdict
-from guards.conflicts import Names
+from guards.names import Names
 from guards.sources import Sources
 from registry.errors import InputError
 from registry.text import normalise

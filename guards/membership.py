@@ -2,7 +2,8 @@
 
 Two looks: the catalogue's pattern for the type, and membership. A name that is known as a member of other types only
 (a currency) is not taken as a member of this one (a capital), as long as no name is known as both: cities and countries
-share names, cities and currencies do not.
+share names, cities and currencies do not. Names of up to three letters are codes, which are used again and again, and tell
+nothing. What a row ends is not looked at: a value of the wrong type must be able to go.
 """
 
 import re
@@ -14,7 +15,7 @@ from itertools import combinations
 
 from guards.admission import Candidate, finding
 from guards.base import Verdict
-from guards.conflicts import Names
+from guards.names import Names
 from registry.catalogue import Catalogue
 from registry.records import Fact
 
@@ -82,6 +83,7 @@ class TypeGuard:
     names: Names
     membership: Membership
     min_members: int = 5
+    shortest: int = 4
     name: str = "type"
 
     @cached_property
@@ -92,14 +94,15 @@ class TypeGuard:
         """Block an object or a subject that does not match its type's pattern or belongs to another type only."""
         if case.relation is None:
             return Verdict(self.name, "pass", "the row's own relation asks for no type")
-        for column, wanted in (("object", case.relation.object_type), ("subject", case.relation.subject_type)):
+        subject, target = ("subject", case.relation.subject_type), ("object", case.relation.object_type)
+        for column, wanted in (subject,) if case.operation == "DELETE" else (target, subject):
             text = case.cell(column)
             pattern = self._patterns.get(wanted)
             if text and pattern is not None and not pattern.fullmatch(text):
                 problem = f"does not look like a {wanted} ({pattern.pattern})"
                 return finding(self.name, "block", column, text, problem, f"name a {wanted}")
             others = self.membership.of_another_type(self.names.key(text), wanted, self.min_members)
-            if others:
+            if others and len(text) >= self.shortest:
                 problem = f"is known as {' and '.join(sorted(others))}, not as {wanted}"
                 return finding(self.name, "block", column, text, problem, f"name a {wanted}")
         return Verdict(self.name, "pass", "the types fit")

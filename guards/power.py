@@ -5,6 +5,7 @@ shown where so many lost facts have a binomial probability of at most alpha (`gu
 """
 
 import math
+from functools import lru_cache
 
 POWER = 0.8
 DROP = 0.05
@@ -47,6 +48,7 @@ def needed(tolerated: float, lost: float, alpha: float, wanted: float = POWER) -
     return short[-1] + 1 if short else 1
 
 
+@lru_cache(maxsize=1024)
 def detectable(n: int, tolerated: float, alpha: float, wanted: float = POWER) -> float:
     """Smallest loss that `n` cases show with the wanted power, to a thousandth; 1 where they show none."""
     low, high = math.floor(1000 * tolerated), 1000

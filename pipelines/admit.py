@@ -26,11 +26,13 @@ from guards.admission import (
     judge_all,
 )
 from guards.base import Guard, Verdict
-from guards.conflicts import KnownIndex, Names
+from guards.known import KnownIndex
 from guards.lessons import LessonGuard, Lessons
 from guards.membership import Membership, TypeGuard
+from guards.names import Names
 from guards.sensitivity import InstructionGuard, PersonalDataGuard
 from guards.sources import Sources
+from pipelines.expectations import GUARD as STRUCTURE
 from pipelines.expectations import check_structure
 from pipelines.feed import Feed
 from pipelines.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome, waived
@@ -93,7 +95,7 @@ def admit(
         lessons: what was found false before.
     """
     names = Names(catalogue, policy.spelling)
-    structure = check_structure(feed, policy)
+    structure = check_structure(feed, policy, () if STRUCTURE in policy.skipped else None)
     notes = [*feed.notes, *(f"a check did not run: {problem}" for problem in structure.failed_to_run)]
     reader = CandidateReader.of(catalogue, at)
     cases = {row: reader.read(row, cells) for row, cells in _rows(feed) if row not in feed.broken}
@@ -110,6 +112,9 @@ def admit(
         InstructionGuard(),
         TypeGuard(catalogue, names, membership, policy.min_members),
     )
+    guards = tuple(guard for guard in guards if guard.name not in policy.skipped)
+    if policy.skipped:
+        notes.append(f"rules that were not asked: {', '.join(policy.skipped)}")
     judged = {}
     with track("admission", total=len(cases)) as advance:
         for row, case in cases.items():

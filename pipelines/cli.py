@@ -69,7 +69,13 @@ GROUPS: Groups = {
     ),
     "audit": (
         "Check what is kept, and report on it.",
-        {"run": audits.run_audit, "report": audits.report, "verify": audits.verify, "due": freshness.due},
+        {
+            "run": audits.run_audit,
+            "report": audits.report,
+            "card": audits.card,
+            "verify": audits.verify,
+            "due": freshness.due,
+        },
     ),
     "models": (
         "Models by short name, and what they know.",

@@ -5,11 +5,11 @@ the index is asked of the system, which resolves it and lets the model word it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from guards.stats import wilson
+from guards.stats import mcnemar_exact, wilson
 from pipelines.route import RAG
 from registry.records import EditRequest
 from registry.text import holds_answer, starts_with_answer
@@ -66,6 +66,13 @@ class Freshness:
             "reader_agreement": self.reader_agreement,
             "by_memory": {name: shares(rights) for name, rights in sorted(by_memory.items())},
         }
+
+
+def paired(before: Freshness, after: Freshness) -> dict[str, Any]:
+    """Gains, losses and McNemar's exact probability over the facts asked about in both states; nothing without any."""
+    old = {one.fact_id: one.right for one in before.answers}
+    both = [(old[one.fact_id], one.right) for one in after.answers if one.fact_id in old]
+    return asdict(mcnemar_exact([was for was, _ in both], [now for _, now in both])) if both else {}
 
 
 def shares(rights: Sequence[bool]) -> dict[str, Any]:

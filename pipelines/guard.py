@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
+from guards.consistency import ConsistencyGuard
+from guards.entropy import EntropyCase
 from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
 from guards.observations import Observation
+from pipelines.declare import record_family, run_policy
+from pipelines.final import both_answers, chat_form, long_texts, read_texts, with_carried
 from pipelines.freshness import Freshness, ask_changed, ask_system, question_of, shares
 from pipelines.indexing import index_facts
 from pipelines.probing import MUST_STAY, Asker, edit_questions, sure, untouched_questions
@@ -36,9 +40,29 @@ if TYPE_CHECKING:
     from pipelines.reply import Reply
     from pipelines.steps import Routed
 
-CHAT_TOKENS = 24
 QUICK_WORDED = 12
 """Changed facts that the model words in a quick run."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Texts that were read and written before and after; None where there are none."""
+
+    fluency: FluencyCase | None = None
+    entropy: EntropyCase | None = None
+
+    @classmethod
+    def after(
+        cls,
+        place: Workplace,
+        routed: "Routed",
+        loaded: "LoadedModel | None",
+        read: Sequence[tuple[float, int]],
+        wrote: Sequence[str],
+    ) -> "_Read":
+        """Read and write the same texts with the final model; a quick run writes none."""
+        fluency = FluencyCase(read, read_texts(place, loaded, routed.quick))
+        return cls(fluency, None if routed.quick else EntropyCase(wrote, long_texts(place, loaded, routed.quick)))
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,7 @@ class Judged:
         samples: questions with the answers before and after.
         index: digest of the final retrieval index.
         weights_digest: digest of the final weights.
+        family: digest of the family of gates, as it was declared before anything was judged.
     """
 
     written: Written
@@ -66,6 +91,7 @@ class Judged:
     samples: tuple[Mapping[str, Any], ...]
     index: str
     weights_digest: str
+    family: str = ""
 
     @property
     def passed(self) -> bool:
@@ -74,15 +100,17 @@ class Judged:
 
 
 def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
-    """Repair the batch and judge what is left of it.
+    """Declare the family of gates, repair the batch and judge what is left of it.
 
     Args:
         place: where the run happens.
         routed: the requests, and what the model believed about them.
         written: what the editors made of them.
     """
+    family = record_family(place, routed.quick)
     bench = _bench(place, routed) if written.delta is not None else None
     repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    repaired = with_carried(place, routed, bench, repaired, known_after(place, routed, repaired.written))
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
     known = known_after(place, routed, written)
@@ -103,18 +131,19 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
         before = ask_changed(asked, written.memory, loaded, replies_before)
-        texts_before = _read(place, loaded, routed.quick) if bench is not None else ()
+        texts_before = read_texts(place, loaded, routed.quick) if bench is not None else ()
+        long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
         worded = [*changed_questions[: QUICK_WORDED if routed.quick else None], *samples.questions]
         replies_after = ask_system(replace(system, loaded=None), changed_questions, place.today)
         replies_after |= ask_system(system, worded, place.today)
         after = ask_changed(asked, written.memory, loaded, replies_after)
-        fluency = FluencyCase(texts_before, _read(place, loaded, routed.quick)) if written.delta is not None else None
-        chat = _chat_form(routed, written, loaded)
+        read = _Read.after(place, routed, loaded, texts_before, long_before) if written.delta is not None else None
+        chat = chat_form(routed, written, loaded)
         weights = _weights_digest(place, written, loaded)
     verdicts = [
-        *_weight_gates(place, routed, repaired, fluency),
+        *_weight_gates(place, routed, repaired, read),
         *_system_gates(place, asked, after, known, index),
     ]
     return Judged(
@@ -127,12 +156,13 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         samples.compared(replies_before, replies_after, written.memory),
         index.name,
         weights,
+        family,
     )
 
 
 def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repaired:
     """The batch, taken out of the weights as a whole where its gates cannot show that it may stay there."""
-    failed = [verdict for verdict in _weight_gates(place, routed, repaired, None) if verdict.decision != "pass"]
+    failed = [verdict for verdict in _weight_gates(place, routed, repaired) if verdict.decision != "pass"]
     if not failed or repaired.written.delta is None:
         return repaired
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
@@ -154,19 +184,6 @@ def locality(seen: Sequence[Observation]) -> dict[str, Any]:
     return shares(list(kept.values()))
 
 
-def _chat_form(routed: "Routed", written: Written, loaded: "LoadedModel | None") -> dict[str, Any]:
-    """Which facts in the weights the model answers when it is asked in the chat form, without any context."""
-    if written.delta is None or loaded is None:
-        return shares([])
-    from editors.generate import chat_prompt, generate
-
-    held = set(written.delta.fact_ids)
-    asked = [item for item in routed.requests if item.fact.id in held and item.question]
-    prompts = [chat_prompt(loaded.tokenizer, item.question) for item in asked]
-    said = generate(loaded.model, loaded.tokenizer, prompts, max_new_tokens=CHAT_TOKENS)
-    return shares([holds_answer(one.text, item.answers) for one, item in zip(said, asked, strict=True)])
-
-
 def _bench(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
     settings, probes = place.settings, place.settings.policy.probes
@@ -175,15 +192,14 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
     count = probes.untouched_quick if routed.quick else probes.untouched
-    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count)
+    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count, asker)
     with track("ask what must not move"):
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
 
     def gate(seen: Sequence[Observation]) -> str | None:
-        policy = replace(
-            settings.policy.gates, gates=tuple(kind for kind in settings.policy.gates.gates if kind in MUST_STAY)
-        )
+        kinds = tuple(kind for kind in settings.policy.gates.gates if kind in MUST_STAY)
+        policy = replace(settings.policy.gates, gates=kinds, informs=())
         family = judge_family(seen, policy, tier)
         blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
         if blocked:
@@ -203,14 +219,15 @@ def strictest(tiers: Iterable[RiskTier]) -> RiskTier:
 
 
 def _weight_gates(
-    place: Workplace, routed: "Routed", repaired: Repaired, fluency: FluencyCase | None
+    place: Workplace, routed: "Routed", repaired: Repaired, read: "_Read | None" = None
 ) -> tuple[Verdict, ...]:
     """The gates on the edited weights; none where nothing is left in them."""
     if repaired.written.delta is None:
         return ()
     held = set(repaired.written.delta.fact_ids)
     tier = strictest(item.risk_tier for item in routed.requests if item.fact.id in held)
-    return judge_family(repaired.final, place.settings.policy.gates, tier, fluency=fluency).verdicts
+    policy, read = run_policy(place.settings.policy.gates, routed.quick), read or _Read()
+    return judge_family(repaired.final, policy, tier, fluency=read.fluency, entropy=read.entropy).verdicts
 
 
 def _system_gates(
@@ -223,9 +240,12 @@ def _system_gates(
         yield ChangedGuard(policy.changed).judge(
             [Answered(questions[one.fact_id], one.right, one.text) for one in after.answers]
         )
+    system = _answerer(place, known, index, None)
+    if any(one.memory != RAG for one in after.answers):
+        yield ConsistencyGuard(place.settings.policy.gates.consistency).judge(both_answers(place, asked, after, system))
     today = [item for item in known if item.fact.holds_on(place.today)]
     sample = Samples.drawn((), {}, today, place.settings.catalogue, place.settings.policy.probes.seed, policy.sample)
-    replies = ask_system(_answerer(place, known, index, None), sample.questions, place.today)
+    replies = ask_system(system, sample.questions, place.today)
     yield RetrievalGuard(policy.retrieval).judge([_answered(item, replies[item.question]) for item in sample.requests])
 
 
@@ -255,20 +275,6 @@ def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded:
 
     policy = place.settings.policy.answer
     return Answerer(place.settings.catalogue, known, index, loaded, policy, home=place.home)
-
-
-def _read(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[tuple[float, int], ...]:
-    """Likelihood of the running text; a quick run reads half of it."""
-    from editors.generate import token_nll
-
-    assert loaded is not None, "a batch on the bench has its model"
-    return tuple(
-        token_nll(
-            loaded.model,
-            loaded.tokenizer,
-            place.settings.running_text[: place.settings.policy.probes.texts // (2 if quick else 1)],
-        )
-    )
 
 
 @contextmanager

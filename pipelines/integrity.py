@@ -1,6 +1,7 @@
 """Is everything as it was recorded? Re-digests all that a home holds and compares it with the ledger.
 
-What is checked, in this order: the log itself; the tables against the log; the artefacts of every release; the base
+What is checked, in this order: the log itself; the tables against the log; the gates of every
+release against what was declared before it; the artefacts of every release; the base
 models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) as the last release saw them.
 """
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.declare import undeclared
 from pipelines.inventory import cache_problems, model_problems
 from pipelines.recovery import aliased, published_entry
 from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
@@ -138,5 +140,10 @@ def _caches(home: Home, ledger: Ledger) -> Iterator[str]:
     yield from cache_problems(home, ledger)
 
 
-CHECKS: tuple[Check, ...] = (_log, _tables, _artifacts, _models, _versions, _mlflow, _caches)
+def _families(home: Home, ledger: Ledger) -> Iterator[str]:
+    """The gates of every release against the family that was declared before it."""
+    yield from undeclared(ledger)
+
+
+CHECKS: tuple[Check, ...] = (_log, _tables, _families, _artifacts, _models, _versions, _mlflow, _caches)
 """Every check in order."""

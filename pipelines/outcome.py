@@ -31,6 +31,7 @@ FIGURES = (
     "moved",
     "seconds",
     "peak_rss_mb",
+    "family",
 )
 """What a release's summary keeps of the run that made it."""
 
@@ -92,6 +93,7 @@ class UpdateResult:
         locality: share of untouched facts still answered rightly, with interval.
         chat: share of the facts in the weights that are answered rightly in the chat form, with interval.
         gates: the verdicts, as plain values.
+        family: digest of the family of gates, as it was declared before they were judged.
         samples: questions with the answers before and after.
         moved: facts that were routed to the weights and live in the index, with the reason.
         seconds: wall seconds by step.
@@ -115,6 +117,7 @@ class UpdateResult:
     moved: tuple[Mapping[str, str], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_rss_mb: float = 0.0
+    family: str = ""
     notes: tuple[str, ...] = ()
 
     @property

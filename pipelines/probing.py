@@ -1,6 +1,7 @@
 """Probing: what a model answers around an edit, before and after, by free generation with a natural stop."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from guards.observations import Observation, ObservationKind
 from pipelines.route import RAG
 from registry.catalogue import Catalogue
-from registry.records import Belief, EditRequest, KnownFact
+from registry.records import Belief, EditRequest, Fact, KnownFact
 from registry.text import is_settled, starts_with_answer
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ MUST_STAY: tuple[ObservationKind, ...] = ("neighbourhood", "same_subject", "draw
 
 FITTED = 2
 """Phrasings used in fitting that are asked beside a fact's own prompt; the router has asked the same ones."""
+PILOT = 3
+"""Facts of each relation that no edit touches by which it is seen how much of it the model knows."""
 FEW = 8
 """Up to so many facts, all of those phrasings are asked."""
 
@@ -38,6 +41,12 @@ class ProbePolicy:
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
             that costs most is taken out of the batch.
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
+        general: general questions that are asked.
+        general_quick: the same in a quick run.
+        ported: questions of each kind of portability.
+        ported_quick: the same in a quick run.
+        long_texts: texts that the model writes on; none in a quick run.
+        long_tokens: how long each is.
     """
 
     untouched: int = 200
@@ -47,6 +56,12 @@ class ProbePolicy:
     texts: int = 12
     kept: float = 0.97
     rounds: int = 24
+    general: int = 60
+    general_quick: int = 6
+    ported: int = 12
+    ported_quick: int = 2
+    long_texts: int = 8
+    long_tokens: int = 48
 
 
 @dataclass
@@ -101,16 +116,9 @@ class Question:
     answers: tuple[str, ...]
 
     def seen(self, before: str, after: str) -> Observation:
-        """The observation that the two answers make."""
-        return Observation(
-            self.kind,
-            self.fact_id,
-            self.prompt,
-            starts_with_answer(before, self.answers),
-            starts_with_answer(after, self.answers),
-            before,
-            after,
-        )
+        """The observation that the two answers make; to a negated prompt the answers are wrong, all others right."""
+        right = [starts_with_answer(text, self.answers) is not (self.kind == "negation") for text in (before, after)]
+        return Observation(self.kind, self.fact_id, self.prompt, right[0], right[1], before, after)
 
 
 def edit_questions(requests: Sequence[EditRequest]) -> list[Question]:
@@ -134,6 +142,7 @@ def untouched_questions(
     catalogue: Catalogue,
     policy: ProbePolicy,
     count: int,
+    asker: Asker | None = None,
 ) -> list[Question]:
     """Two phrasings of each of `count` known facts that no request touches, drawn by seed.
 
@@ -144,6 +153,8 @@ def untouched_questions(
         catalogue: the relations.
         policy: how the draw is made.
         count: how many facts are drawn.
+        asker: asked, in the state before, what it knows of the relations that no edit touches, so that most are drawn
+            from those of which it knows most; without one they are drawn alike.
 
     Facts that earlier runs wrote into the weights are all asked. Then come facts of the edited relations, up to their
     share, because an edit reaches its neighbours first. A relation with several right answers is left out: its answer
@@ -165,6 +176,8 @@ def untouched_questions(
     near = [fact for fact in candidates if fact.relation in edited][: round(count * policy.same_relation)]
     near_ids = {fact.id for fact in near}
     far = [fact for fact in candidates if fact.id not in near_ids and fact.relation not in edited]
+    if asker is not None:
+        far = _known_first(far, max(0, count - len(near)), asker, catalogue)
     chosen = earlier + (near + far)[:count]
     subjects = {item.fact.subject for item in written}
     questions = []
@@ -176,6 +189,37 @@ def untouched_questions(
         for prompt in (request.prompt, *request.paraphrases[:1]):
             questions.append(Question(kind, fact.id, prompt, request.answers))
     return questions
+
+
+def _known_first(facts: Sequence[Fact], room: int, asker: Asker, catalogue: Catalogue) -> list[Fact]:
+    """The facts, `PILOT` of each relation first, then those of relations in proportion to what was known of the pilot.
+
+    A small model knows next to nothing of some relations; a draw that is spent on them shows nothing. Only answers of
+    the state before decide, so that what is drawn does not depend on what an edit did.
+    """
+    by_relation: dict[str, list[Fact]] = {}
+    for fact in facts:
+        by_relation.setdefault(fact.relation, []).append(fact)
+    pilot = [fact for group in by_relation.values() for fact in group[:PILOT]]
+    asked = {fact.id: Question("drawdown", fact.id, *_asked(fact, catalogue)) for fact in pilot}
+    asker.remember(asked.values())
+    known = Counter(
+        fact.relation
+        for fact in pilot
+        if starts_with_answer(asker.before[asked[fact.id].prompt], asked[fact.id].answers)
+    )
+    left = max(0, room - len(pilot))
+    ordered = sorted(by_relation, key=lambda name: (-known[name], name))
+    shares = {name: -(-left * known[name] // max(1, known.total())) for name in ordered}
+    first = [fact for name in ordered for fact in by_relation[name][PILOT : PILOT + shares[name]]]
+    rest = [fact for name in ordered for fact in by_relation[name][PILOT + shares[name] :]]
+    return [*pilot, *first, *rest]
+
+
+def _asked(fact: Fact, catalogue: Catalogue) -> tuple[str, tuple[str, ...]]:
+    """A fact's own prompt and its answers."""
+    request = catalogue.request(fact, "ADD")
+    return request.prompt, request.answers
 
 
 def sure(questions: Sequence[Question], asker: Asker) -> list[Question]:

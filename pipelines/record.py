@@ -140,4 +140,5 @@ def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "routed", {"fact": row.fact_id, "memory": row.memory, "why": row.why_there}
     for verdict in outcome.gates:
         passed = verdict["decision"] == "pass"
-        yield ("gate_passed" if passed else "gate_failed", {"gate": verdict["guard"], "why": verdict["explanation"]})
+        told = {"gate": verdict["guard"], "why": verdict["explanation"], "family": outcome.family}
+        yield ("gate_passed" if passed else "gate_failed", told)

@@ -17,7 +17,7 @@ from guards.freshness import SystemPolicy
 from guards.leakage import LeakagePolicy
 from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
-from pipelines.probing import ProbePolicy
+from pipelines.probing import ProbePolicy, Question
 from pipelines.route import RoutePolicy
 from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
@@ -36,6 +36,7 @@ class Policy:
         catalogue: the relation catalogue, relative to the folder above the conf folder.
         sources: the list of sources with their trust, likewise.
         running_text: text on which fluency is measured, likewise.
+        general: general questions that nothing should change the answers of, likewise; without one none are asked.
         admission: what may enter.
         route: which memory a fact goes to.
         write: how the editors write.
@@ -49,6 +50,7 @@ class Policy:
     catalogue: str
     sources: str
     running_text: str
+    general: str = ""
     admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
     route: RoutePolicy = field(default_factory=RoutePolicy)
     write: WritePolicy = field(default_factory=WritePolicy)
@@ -141,6 +143,17 @@ class Settings:
         if not paragraphs:
             raise InputError("running text in paragraphs", f"nothing in {path}", "name a text in policy.yaml")
         return paragraphs
+
+    @cached_property
+    def general(self) -> tuple[Question, ...]:
+        """General questions, none where the policy names no file.
+
+        Raises:
+            InputError: the file is missing or of another shape.
+        """
+        from pipelines.general import general_questions
+
+        return tuple(general_questions(self.conf.parent / self.policy.general)) if self.policy.general else ()
 
     @cached_property
     def digest(self) -> str:

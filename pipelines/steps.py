@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guards.volatility import rates_of
+from pipelines.freshness import paired
 from pipelines.keymoments import editor_config
 from pipelines.outcome import RowResult, Status, UpdateResult, count_memories, peak_rss_mb
 from pipelines.retire import ended_in_weights, retire
@@ -159,10 +160,11 @@ def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Rout
             memories=count_memories(rows),
             rows=rows,
             freshness_before=judged.before.to_dict(),
-            freshness_after=judged.after.to_dict(),
+            freshness_after={**judged.after.to_dict(), "paired": paired(judged.before, judged.after)},
             locality=judged.locality,
             chat=judged.chat,
             gates=tuple(verdict.to_dict() for verdict in judged.verdicts),
+            family=judged.family,
             samples=judged.samples,
             moved=_moved(routed, judged.written),
             notes=(*place.repaired, *admission.notes),

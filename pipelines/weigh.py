@@ -10,12 +10,15 @@ from datetime import date
 from itertools import islice
 from typing import Literal
 
-from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding
+from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding, judge_all
 from guards.base import Verdict
-from guards.conflicts import Change, KnownIndex, decide
+from guards.conflicts import Change, decide
 from guards.consensus import Claim, ConsensusGuard, Statement, Support, support
+from guards.doubts import Arriving, doubts_of
+from guards.known import KnownIndex
 from guards.sensitivity import PERSONAL_DATA
 from guards.sources import Sources, Tier
+from pipelines.arrivals import arrivals_of, origin_of
 from pipelines.feed import COLUMNS
 from registry.events import RowRelease
 from registry.records import Fact
@@ -30,6 +33,7 @@ quarantined: it waits for a person, or for more sources.
 """
 
 MAX_RIVALS = 3
+WITHDRAWN, REVISION, CONFLICT = "withdrawn", "revision", "conflict"
 CORRECTION = "correction"
 """Rule of the first reason of an accepted row that says that what was known was never true."""
 ACCEPTED = ("ADD", "UPDATE", "DELETE")
@@ -111,10 +115,19 @@ class Court:
         self.judged, self.index, self.policy, self.sources = judged, index, policy, sources
         self.today, self.as_of = today, as_of
         self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes, policy.established_alone)
-        self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
+        self.doubts = doubts_of(policy)
+        sound = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
+        cases = {row: each.case for row, each in judged.items()}
+        asked = {rule: rule not in policy.skipped for rule in (REVISION, WITHDRAWN)}
+        self.arrivals = arrivals_of(sound, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN])
+        self.facts = sound
+        relations = {fact.relation for fact in sound.values()}
+        self.exclusive = index.exclusive(relations, today, policy.exclusive_least, policy.exclusive)
         self.claims: dict[_Key, list[int]] = defaultdict(list)
         days: dict[_Day, dict[_Key, int]] = defaultdict(dict)
         for row, fact in self.facts.items():
+            if row in self.arrivals.withdrawn:
+                continue
             key = self._key(row)
             self.claims[key].append(row)
             days[(*key[:2], fact.valid_from)].setdefault(key, row)
@@ -126,10 +139,10 @@ class Court:
         ends = self.judged[row].case.operation == "DELETE"
         return subject, relation, self.index.names.key(self.facts[row].object), ends
 
-    def _credible_of(self, keys: Mapping["_Key", int]) -> "tuple[tuple[Fact, Support], ...]":
+    def _credible_of(self, keys: Mapping["_Key", int]) -> "tuple[tuple[_Key, Support], ...]":
         """Of the claims about one subject, relation and day, those that more than a few weak voices make."""
-        backed = ((self.facts[row], self.support(key)) for key, row in keys.items() if not key[3])
-        return tuple((fact, backing) for fact, backing in backed if backing.credible(self.policy.quorum))
+        backed = ((key, self.support(key)) for key in keys if not key[3])
+        return tuple((key, backing) for key, backing in backed if backing.credible(self.policy.quorum))
 
     def support(self, key: "_Key") -> Support:
         """Who stands behind one claim."""
@@ -146,6 +159,10 @@ class Court:
             return RowOutcome(row, "refused", None, None, (), (Reason.of(verdict),), raw, (verdict,))
         judged = self.judged[row]
         against_it = tuple(verdict for verdict in judged.verdicts if verdict.decision != "pass")
+        if not against_it and row in self.arrivals.withdrawn:
+            against_it = (self._withdrawal(row, judged),)
+            judged = Judged(judged.case, (*judged.verdicts, *against_it), judged.release)
+            against_it = tuple(verdict for verdict in against_it if verdict.decision != "pass")
         if not against_it:
             return self._weigh(row, raw, judged)
         verdicts = judged.verdicts
@@ -159,24 +176,32 @@ class Court:
         prompt = None if private else judged.case.prompt
         return RowOutcome(row, "refused" if refused else "quarantined", fact, prompt, (), reasons, raw, verdicts)
 
+    def _withdrawal(self, row: int, judged: Judged) -> Verdict:
+        """The verdict on a row that its own source took back in the same feed."""
+        later = self.arrivals.withdrawn[row]
+        problem = f"its source took it back on {self.arrivals.by_row[later].observed} (row {later})"
+        verdict = finding(WITHDRAWN, "block", "object", self.facts[row].object, problem, "nothing is to be done")
+        return waived(verdict, judged.release)
+
     def _weigh(self, row: int, raw: str, judged: Judged) -> RowOutcome:
         """Decide on a sound row by what it would change and who says so."""
         fact, case = self.facts[row], judged.case
-        change = decide(fact, case.operation, self.index, case.relation, self.today, self.as_of)
+        arrival = self.arrivals.by_row[row]
+        change = decide(fact, case.operation, self.index, case.relation, self.today, self.as_of, arrival)
         backing, rivals = self.support(self._key(row)), self._rivals(row, change)
         risk = case.relation.risk_tier if case.relation else "low"
         verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
-        verdict = waived(verdict, judged.release)
-        decision = _outcome(change, verdict)
-        accepted = decision in ACCEPTED
-        replaces = change.replaces if accepted else ()
-        if decision in ("ADD", "UPDATE"):
-            self.index.add(fact, replaces)
-        elif decision == "DELETE":
-            self.index.end(replaces)
-        rule = CORRECTION if change.effect == "contradiction" else "conflict"
-        effect = Reason(rule, "object", fact.object, change.words)
-        reasons = (effect, Reason.of(verdict)) if accepted else (Reason.of(verdict),)
+        if self.guard.name in self.policy.skipped:
+            verdict = Verdict(self.guard.name, "pass", "not asked")
+        doubts = self._doubted(fact, judged, change)
+        verdicts = (*(each for each in doubts if each.decision != "pass"), waived(verdict, judged.release))
+        decision = _outcome(change, verdicts)
+        replaces = change.replaces if decision in ACCEPTED else ()
+        self._file(decision, fact, change, replaces, arrival.observed)
+        corrects = change.effect == "contradiction" or change.nature == "correction"
+        effect = Reason(CORRECTION if corrects else CONFLICT, "object", fact.object, change.words)
+        told = tuple(Reason.of(each) for each in verdicts if decision in ("NOOP", *ACCEPTED) or each.decision != "pass")
+        reasons = (effect, *told) if decision in ACCEPTED else told or (effect,)
         if judged.release is not None:
             reasons = (*reasons, Reason(RELEASED, "", "", judged.release.words))
         return RowOutcome(
@@ -187,7 +212,7 @@ class Court:
             replaces=replaces,
             reasons=reasons,
             raw=raw,
-            verdicts=(*judged.verdicts, verdict),
+            verdicts=(*judged.verdicts, *doubts, verdicts[-1]),
             disputed=bool(rivals),
             sources=backing.votes,
             confirms=change.known.id if decision == "NOOP" and change.known is not None else "",
@@ -206,7 +231,39 @@ class Court:
             return ()
         others = self._credible.get((*self.index.key(fact), fact.valid_from), ())
         same = self.index.names.same_object
-        return tuple(islice((backing for other, backing in others if not same(fact, other, relation)), MAX_RIVALS))
+        rivals = (
+            backing
+            for key, backing in others
+            if not same(fact, self.facts[self.claims[key][0]], relation) and not self._one_after_another(row, key)
+        )
+        return tuple(islice(rivals, MAX_RIVALS))
+
+    def _one_after_another(self, row: int, key: "_Key") -> bool:
+        """Whether a claim is the same source's of another day: it says first the one and then the other."""
+        own, observed = origin_of(self.facts[row]), self.arrivals.by_row[row].observed
+        if observed is None:
+            return False
+        days = (self.arrivals.by_row[other].observed for other in self.claims[key])
+        alone = all(origin_of(self.facts[other]) == own for other in self.claims[key])
+        return alone and all(day is not None and day != observed for day in days)
+
+    def _doubted(self, fact: Fact, judged: Judged, change: Change) -> tuple[Verdict, ...]:
+        """What makes a change doubtful, whoever stands behind it; a guard that fails doubts."""
+        if change.effect not in ("ADD", "UPDATE"):
+            return ()
+        case = Arriving(fact, judged.case, change, self.index, self.today, self.exclusive)
+        return tuple(waived(each, judged.release) for each in judge_all(self.doubts, case))
+
+    def _file(
+        self, decision: Outcome, fact: Fact, change: Change, replaces: tuple[str, ...], said: date | None
+    ) -> None:
+        """Let the rows after this one know what it brought."""
+        if decision in ("ADD", "UPDATE"):
+            self.index.add(fact, replaces, said)
+        elif decision == "DELETE":
+            self.index.end(replaces, fact.valid_to or said)
+        elif decision == "NOOP" and change.known is not None:
+            self.index.repeated(change.known, said)
 
 
 _Key = tuple[str, str, str, bool]
@@ -228,10 +285,11 @@ def _fact_if_any(case: Candidate) -> Fact | None:
         return None
 
 
-def _outcome(change: Change, verdict: Verdict) -> Outcome:
-    """What becomes of a row by what it does and by the consensus on it."""
-    if verdict.decision == "escalate":
-        return "quarantined"
-    if verdict.decision == "block" or change.effect == "older":
+def _outcome(change: Change, verdicts: tuple[Verdict, ...]) -> Outcome:
+    """What becomes of a row by what it does, by the doubts about it, and by the consensus on it."""
+    found = against(verdicts)
+    if found == "block" or (found == "pass" and change.effect == "older"):
         return "refused"
+    if found == "escalate" or change.effect == "older":
+        return "quarantined"
     return "UPDATE" if change.effect == "contradiction" else change.effect

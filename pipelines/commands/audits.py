@@ -1,4 +1,4 @@
-"""`dmmgov audit run | report | verify`: is everything as it was recorded, and what is there to tell."""
+"""`dmmgov audit run | report | card | verify`: is everything as it was recorded, and what is there to tell."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +57,26 @@ def report(
 
     path = render(home_of(context), release, out)
     console.show({"report": str(path)}, as_json, lambda: str(path))
+
+
+def card(
+    context: typer.Context,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="RELEASE", help="Release to describe; the champion otherwise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to write it; the home's reports otherwise.")
+    ] = None,
+    ask: Annotated[
+        int, typer.Option("--ask", min=0, metavar="N", help="Ask N questions in each of the three settings.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the evaluation card of a release, as YAML and as a page; a card that its schema refuses is not written."""
+    from pipelines.card import write_card
+
+    plain, page = write_card(home_of(context), release, out, questions=ask)
+    console.show({"card": str(plain), "page": str(page)}, as_json, lambda: f"{plain}\n{page}")
 
 
 def _conclude(result: "AuditResult", as_json: bool) -> None:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards.conflicts import Change, KnownIndex, Names, decide, same_person
+from guards.conflicts import Change, decide
+from guards.known import KnownIndex
+from guards.names import Names, same_person
 from registry.catalogue import Catalogue, Relation
 from registry.records import Fact, KnownFact
 

@@ -254,16 +254,20 @@ SYSTEM = {"freshness": 0.97, "retrieval": 0.85}
 def test_the_declared_family_is_the_one_that_is_judged() -> None:
     policy = GatePolicy(informs=("alias",))
     declared = declare(policy, SYSTEM)
-    family = judge_family([*GOOD, *seen("alias", 1, 1)], policy, "medium", fluency=texts(0.0))
+    varied = EntropyCase([f"a{n} b{n} c d e f" for n in range(8)], [f"a{n} b{n} c d e f" for n in range(8)])
+    cases = [*GOOD, *seen("alias", 1, 1)]
+    family = judge_family(cases, policy, "medium", fluency=texts(0.0), entropy=varied)
     gates = [one.to_dict() for one in family.verdicts]
     assert problems(declared.to_dict(), gates) == []
     assert declared.digest == declare(policy, SYSTEM).digest
     softer = replace(policy, medium=replace(policy.medium, drawdown=0.5))
     assert declare(softer, SYSTEM).digest != declared.digest
-    (found,) = problems(
-        declared.to_dict(), [one.to_dict() for one in judge_family(GOOD, softer, "medium").verdicts if one.scores]
-    )
+    soft = judge_family(cases, softer, "medium", fluency=texts(0.0), entropy=varied)
+    (found,) = problems(declared.to_dict(), [one.to_dict() for one in soft.verdicts])
     assert "drawdown was judged by 0.5" in found
+    left_out = [one for one in gates if one["guard"] != "neighbourhood"]
+    assert problems(declared.to_dict(), left_out) == ["the gate neighbourhood was declared and not judged"]
+    assert problems(declared.to_dict(), []) == [], "nothing in the weights, nothing to judge"
     extra = [*gates, {"guard": "luck", "scores": []}]
     assert problems(declared.to_dict(), extra) == ["the gate luck was not declared"]
 

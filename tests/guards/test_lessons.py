@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from guards.admission import Candidate
-from guards.conflicts import Names
 from guards.lessons import Lesson, LessonGuard, Lessons
+from guards.names import Names
 from guards.sources import Source, Sources
 from registry.catalogue import Catalogue
 from registry.errors import InputError

@@ -1,8 +1,8 @@
 from datetime import UTC, datetime
 
 from guards.admission import CandidateReader
-from guards.conflicts import Names
 from guards.membership import Membership, TypeGuard
+from guards.names import Names
 from registry.catalogue import Catalogue, Relation
 from registry.records import Fact
 

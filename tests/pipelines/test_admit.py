@@ -258,6 +258,7 @@ def test_the_page_on_admission_names_every_rule() -> None:
     page = (ATLAS.parents[1] / "docs" / "admission.md").read_text(encoding="utf-8")
     rules = {"shape", "structure", "lessons", "provenance", "dates", "relation", "declared_sensitivity", "instruction"}
     rules |= {"personal_data", "type", "older", "contradiction", "disputed", "quorum", "conflict", "correction"}
+    rules |= {"withdrawn", "elsewhere", "subject", "joined", "returning", "slip", "office"}
     assert {rule for rule in rules if f"`{rule}`" not in page} == set()
     assert {reason.rule for row in atlas("feed.csv").rows for reason in row.reasons} <= rules | {"consensus"}
 

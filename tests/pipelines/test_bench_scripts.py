@@ -15,6 +15,7 @@ import pytest
 from editors.load import LoadedModel
 from guards.stats import wilson
 from pipelines.bench_formats import read_rows
+from pipelines.portability import negated
 from pipelines.settings import Settings
 from pipelines.write import Written
 from registry.home import Home
@@ -135,9 +136,9 @@ def test_two_hops_go_through_the_edit_and_end_with_what_no_edit_writes(scripts: 
         ("Ann plays the", "Ann does not play the"),
     ],
 )
-def test_prompts_are_negated_by_their_verb(prompt: str, wanted: str, scripts: SimpleNamespace) -> None:
-    assert scripts.draw_relations.negated(prompt) == [wanted]
-    assert scripts.draw_relations.negated("Nothing here") == []
+def test_prompts_are_negated_by_their_verb(prompt: str, wanted: str) -> None:
+    assert negated(prompt) == [wanted]
+    assert negated("Nothing here") == []
 
 
 def test_the_relations_of_the_atlas_and_of_lre_are_read(scripts: SimpleNamespace) -> None:

@@ -1,7 +1,18 @@
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pipelines.probing import FITTED, MUST_STAY, Asker, ProbePolicy, Question, edit_questions, sure, untouched_questions
+from pipelines.probing import (
+    FITTED,
+    MUST_STAY,
+    PILOT,
+    Asker,
+    ProbePolicy,
+    Question,
+    edit_questions,
+    sure,
+    untouched_questions,
+)
 from pipelines.settings import Settings
 from registry.records import Belief, Fact, KnownFact
 
@@ -99,3 +110,29 @@ def test_what_was_asked_before_is_not_asked_again() -> None:
     assert request.paraphrases[0] not in ask.asked
     assert request.paraphrases[1] in ask.asked
     assert ask.before[request.prompt] == "this"
+
+
+def test_most_is_drawn_from_the_relations_that_the_model_knows() -> None:
+    request = CATALOGUE.request(fact("Nauru"), "ADD")
+    stock = known(
+        *(fact(f"Land {n}", "head_of_state", f"Person {n}") for n in range(60)),
+        *(fact(f"Metal {n}", "chemical_symbol", f"M{n}") for n in range(60)),
+    )
+    prompts = {CATALOGUE.request(item.fact, "ADD").prompt: item.fact.object for item in stock}
+    knows = asker(**{prompt: thing for prompt, thing in prompts.items() if thing.startswith("M")})
+    drawn = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 30, knows)
+    relations = Counter(
+        next(item.fact.relation for item in stock if item.fact.id == fact_id)
+        for fact_id in {item.fact_id for item in drawn}
+    )
+    assert relations == {"chemical_symbol": 30 - PILOT, "head_of_state": PILOT}
+    assert len(knows.asked) == 2 * PILOT, "only the pilot is asked to find out"
+    alike = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 30)
+    assert {item.kind for item in alike} == {"drawdown"}
+
+
+def test_where_nothing_is_known_the_draw_still_has_its_size() -> None:
+    request = CATALOGUE.request(fact("Nauru"), "ADD")
+    stock = known(*(fact(f"Land {n}", "head_of_state", f"Person {n}") for n in range(20)))
+    drawn = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 8, asker())
+    assert len({item.fact_id for item in drawn}) == 8

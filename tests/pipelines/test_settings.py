@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,8 @@ def test_what_the_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
 def test_the_projects_numbers_are_the_defaults() -> None:
     shipped = Policy.read(PROJECT / "conf" / "policy.yaml")
     plain = Policy(shipped.catalogue, shipped.sources, shipped.running_text)
+    # What is asked needs files beside the numbers; the shipped policy names them, a policy without them cannot.
+    plain = replace(plain, gates=replace(plain.gates, gates=shipped.gates.gates, informs=shipped.gates.informs))
     for section in ("route", "write", "gates", "system"):
         assert asdict(getattr(shipped, section)) == asdict(getattr(plain, section)), section
 

@@ -1,0 +1,95 @@
+"""The figures of a card, each from the part that measured it: gates, freshness audit, the run itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from guards.card import Figure
+
+GATES = {
+    "efficacy": "edit success",
+    "retrieval": "recall of known facts",
+    "consistency": "conflict consistency",
+    "same_subject": "same subject",
+    "two_hop": "two hops",
+}
+"""Names of the card for those gates that bear another one there; `freshness` is told with the run's own figures."""
+UNITS = {"perplexity_ratio": "ratio", "entropy_loss": "bits"}
+CENSUS = ("consistency",)
+SLICES = {"answerable": "FreshHit", "unanswerable": "correct refusal"}
+
+
+def gate_figures(gates: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """One figure per score of a gate, with its threshold in words."""
+    found = []
+    for gate in gates:
+        for score in gate.get("scores") or () if gate["guard"] != "freshness" else ():
+            limit = score.get("threshold")
+            held = "informs only" if limit is None else f"{gate['decision']} against {limit:g}"
+            name = score["name"] if score["name"] in UNITS else GATES.get(gate["guard"], gate["guard"])
+            found.append(
+                Figure(
+                    name.replace("_", " "),
+                    score["value"],
+                    score["low"],
+                    score["high"],
+                    score["n"],
+                    UNITS.get(score["name"], "share"),
+                    gate["guard"] in CENSUS,
+                    held,
+                )
+            )
+    return found
+
+
+def setting_figures(freshness: Mapping[str, Any]) -> list[Figure]:
+    """What the release answers in the online setting, per slice; nothing where it was not asked."""
+    timed = freshness.get("timeliness") or {}
+    found = []
+    for one in timed.get("scores") or ():
+        if one["setting"] != "online" or not one["n"]:
+            continue
+        found.append(_shared(SLICES[one["slice"]], one["right"], one["n"]))
+        stale = one["outcomes"].get("out_of_date")
+        if one["slice"] == "answerable" and stale:
+            found.append(_shared("out of date", stale, one["n"]))
+    return found
+
+
+def _shared(name: str, share: Mapping[str, Any], n: int) -> Figure:
+    """A share with its interval, as the timeliness report has it."""
+    bounds = share["interval"]
+    return Figure(name, bounds["value"], bounds["low"], bounds["high"], n, about="online")
+
+
+def memory_figures(freshness: Mapping[str, Any]) -> dict[str, list[Figure]]:
+    """Panels P1, P2 and P4 from the record, those figures that have an interval."""
+    panels = freshness.get("long_memory") or {}
+    names = {
+        "P1": {"anchoring_error": "anchoring error", "order": "order of dated facts"},
+        "P2": {"coverage": "replay coverage", "supported": "replay-supported fraction", "step_order": "step order"},
+        "P4": {"slope": "slope per 100 edits", "long_term": "long-term retention"},
+    }
+    found = {
+        panel: [_figure(words, values[key]) for key, words in keys.items() if values.get(key)]
+        for panel, keys in names.items()
+        for values in [panels.get(panel.lower()) or {}]
+    }
+    half = (panels.get("p4") or {}).get("half_life_edits")
+    if half is not None:
+        found["P4"].append(Figure("half-life in edits", float(half), unit="edits", about=panels["p4"]["half_life"]))
+    return found
+
+
+def _figure(name: str, values: Mapping[str, Any]) -> Figure:
+    """A figure from an interval as plain values."""
+    return Figure(name, values["value"], values["low"], values["high"], values["n"])
+
+
+def cost_figures(summary: Mapping[str, Any]) -> list[Figure]:
+    """What the run that made the release took."""
+    seconds = [float(value) for value in (summary.get("seconds") or {}).values()]
+    peak = summary.get("peak_rss_mb")
+    return [
+        *([Figure("seconds per run", sum(seconds), unit="s", about="wall time of the update")] if seconds else []),
+        *([Figure("peak memory", float(peak), unit="MB")] if peak else []),
+    ]
