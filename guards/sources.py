@@ -9,6 +9,7 @@ A list is a YAML file:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -145,6 +146,7 @@ def _source(name: str, values: Any, path: Path) -> Source:
     return Source(name, tier, tuple(str(domain).lower() for domain in domains), str(values.get("copies") or ""))
 
 
+@lru_cache(maxsize=1 << 12)
 def host_of(url: str) -> str:
     """The host of a link, lower case; empty when it has none. A backslash is a slash, as browsers read it."""
     url = url.replace("\\", "/")
