@@ -118,21 +118,20 @@ class Court:
         self.today, self.as_of = today, as_of
         self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes, policy.established_alone)
         self.doubts, self._votes = doubts_of(policy), self.guard.name not in policy.skipped
-        sound = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
+        self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
         cases = {row: each.case for row, each in judged.items()}
         asked = {rule: rule not in policy.skipped for rule in (REVISION, WITHDRAWN)}
-        self.arrivals = arrivals_of(sound, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN])
-        self.facts = sound
-        relations = {fact.relation for fact in sound.values()}
+        self.arrivals = arrivals_of(
+            self.facts, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN]
+        )
+        relations = {fact.relation for fact in self.facts.values()}
         self.exclusive = index.exclusive(relations, today, policy.exclusive_least, policy.exclusive)
         self.claims: dict[_Key, list[int]] = defaultdict(list)
         days: dict[_Day, dict[_Key, int]] = defaultdict(dict)
-        for row, fact in self.facts.items():
-            if row in self.arrivals.withdrawn:
-                continue
+        for row in (row for row in self.facts if row not in self.arrivals.withdrawn):
             key = self._key(row)
             self.claims[key].append(row)
-            days[(*key[:2], fact.valid_from)].setdefault(key, row)
+            days[(*key[:2], self.facts[row].valid_from)].setdefault(key, row)
         self._support: dict[_Key, Support] = {}
         several = {day: keys for day, keys in days.items() if len(keys) > 1 and self._votes}
         self._credible = {day: self._credible_of(keys) for day, keys in several.items()}
