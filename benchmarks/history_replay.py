@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
-from benchmarks.history_rows import ALIASES, SOURCES, History, Said
+from benchmarks.history_said import ALIASES, SOURCES, History, Said
 from guards.admission import AdmissionPolicy
 from guards.lessons import Lesson, Lessons
 from guards.sources import Source, Sources, Tier
@@ -84,7 +85,7 @@ def catalogue() -> Catalogue:
 def _relation(name: str, label: str, cardinality: str, subject_type: str, object_type: str, days: int) -> Relation:
     starts = ("The {} of {{subject}} is", "{{subject}} has as {}", "As {} {{subject}} has", "{} of {{subject}}:")
     cloze = [start.format(label) for start in (*starts, "For {{subject}}, the {} is", "{{subject}}'s {} is")]
-    several = "many" if cardinality == "many" else "one"
+    several: Literal["one", "many"] = "many" if cardinality == "many" else "one"
     return Relation(
         *(name, label, cloze[0], f"What is the {label} of {{subject}}?", tuple(cloze[1:4]), tuple(cloze[4:])),
         *(f"The {label} of {{subject}} is {{object}}.", several, subject_type, object_type, days, "low"),

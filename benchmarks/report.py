@@ -152,8 +152,10 @@ def peers_section(peers: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Write RESULTS.md and the curves."""
+    from benchmarks.admission_speed import section as speed_section
     from benchmarks.freshness_report import freshness_section
     from benchmarks.gates import section as gates_section
+    from benchmarks.history_report import section as history_section
     from benchmarks.leakage_report import leakage_section
     from benchmarks.lines_report import domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
@@ -173,6 +175,8 @@ def main() -> None:
         ("sensitivity", sensitivity_section),
         ("volatility", volatility_section),
         ("security", security_section),
+        ("history", history_section),
+        ("admission_speed", speed_section),
         ("gates", gates_section),
     ):
         figures = HERE / "results" / f"{name}.json"

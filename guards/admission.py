@@ -37,10 +37,9 @@ class AdmissionPolicy:
         spelling: how alike two words of a person's name must be (0 to 1) to be spellings of one word.
         refused_sensitivities: declared sensitivities that a feed may not bring.
         slip: how alike the name of an unknown subject must be to a known one's (0 to 1) to wait as a slip.
-        returning: share of a relation's expected lifetime within which an undated object may not come back by itself.
-        exclusive: share of a relation's facts whose object must have one subject before a second subject is doubted.
-        exclusive_least: how many facts must be known for that.
-        skipped: names of rules that are not asked; for measuring what a rule is worth.
+        returning: share of a relation's expected lifetime within which an undated object may not come back.
+        exclusive: share of a relation's facts (`exclusive_least` at least) with one subject to an object.
+        skipped: rules that are not asked, to measure what they are worth.
     """
 
     max_chars: int = 200

@@ -26,7 +26,7 @@ from guards.base import Decision, Score, Verdict
 from guards.conflicts import Change
 from guards.copies import NEAR_COPY, near_copies
 from guards.divergence import TAU, WEIGHTS, share_against, trust_of
-from guards.sources import RANK, Sources, Tier, registrable_domain
+from guards.sources import RANK, Sources, Tier, host_of, registrable_domain, remember
 from registry.records import RiskTier
 from registry.text import normalise
 
@@ -133,6 +133,22 @@ def independent(statements: Sequence[Statement], sources: Sources, near_copy: fl
 
 def _marks(statement: Statement, sources: Sources) -> list[tuple[str, str]]:
     """What shows the origin of a statement; two statements with a mark in common are of one origin."""
+    key = statement.source, host_of(statement.url)
+    origin = sources.origins.get(key)
+    if origin is None:
+        origin = _origin(statement, sources)
+        remember(sources.origins, key, origin)
+    marks = list(origin)
+    tail = _path(statement.url).rstrip("/").rsplit("/", 1)[-1]
+    title = normalise(re.sub(r"\.\w{2,5}$", "", tail)) if len(tail) >= _MIN_SLUG_WORDS else ""
+    if len(title.split()) >= _MIN_SLUG_WORDS:
+        marks.append(("title", title))
+    # Whoever leaves no mark at all is the same nobody.
+    return [mark for mark in marks if mark[1]] or [("nobody", "")]
+
+
+def _origin(statement: Statement, sources: Sources) -> tuple[tuple[str, str], ...]:
+    """The marks that follow from a source's name and the host of its link."""
     found = sources.find(statement.source, statement.url)
     fold = sources.fold
     marks = [("name", fold(_VIA.sub("", statement.source))), ("name", fold(found.copies or found.name))]
@@ -144,20 +160,15 @@ def _marks(statement: Statement, sources: Sources) -> list[tuple[str, str]]:
     owner = sources.owner(statement.url)
     if owner is not None:
         marks.append(("name", fold(owner.copies or owner.name)))
-    tail = urlsplit(statement.url).path.rstrip("/").rsplit("/", 1)[-1] if _splits(statement.url) else ""
-    title = normalise(re.sub(r"\.\w{2,5}$", "", tail)) if len(tail) >= _MIN_SLUG_WORDS else ""
-    if len(title.split()) >= _MIN_SLUG_WORDS:
-        marks.append(("title", title))
-    # Whoever leaves no mark at all is the same nobody.
-    return [mark for mark in marks if mark[1]] or [("nobody", "")]
+    return tuple(marks)
 
 
-def _splits(url: str) -> bool:
+def _path(url: str) -> str:
+    """The path of a link; empty where it is none."""
     try:
-        urlsplit(url)
+        return urlsplit(url).path
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 @dataclass(frozen=True)

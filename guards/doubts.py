@@ -24,6 +24,7 @@ from guards.names import TITLES
 from registry.records import Fact
 
 ACTS = ("ADD", "UPDATE")
+_NEAR = 0.6
 _NOT_YET = frozenset({"elect", "designate", "nominee"})
 _BESIDE = frozenset({"vice", "deputy"})
 
@@ -83,15 +84,22 @@ class SubjectGuard:
     name: str = "subject"
 
     def judge(self, case: Arriving) -> Verdict:
-        """Escalate an ADD about a subject that is unknown and alike one of the nearest known ones by `least`."""
+        """Escalate an ADD about an unknown subject that is a swap of letters from a known one, or alike by `least`."""
         fact, index = case.fact, case.index
         if case.change.effect != "ADD" or index.about(fact):
             return Verdict(self.name, "pass", "the subject is known")
-        near = index.nearest(fact, self.nearest, self.least)
-        if not near:
+        own = index.key(fact)[0]
+        first = next(
+            (
+                near
+                for near in index.nearest(fact, self.nearest, min(self.least, _NEAR))
+                if near.similarity >= self.least or swapped(own, index.key(near.fact)[0])
+            ),
+            None,
+        )
+        if first is None:
             return Verdict(self.name, "pass", "no known subject is called alike")
-        first = near[0]
-        problem = f"is alike {first.fact.subject} by {first.similarity:.2f} (from {self.least:.2f} on a slip is likely)"
+        problem = f"is alike {first.fact.subject} by {first.similarity:.2f} (a swap, or {self.least:.2f}, is a slip)"
         remedy = "write it so, or have a person say that it is another"
         return finding(self.name, "escalate", "subject", fact.subject, problem, remedy)
 

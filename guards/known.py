@@ -42,7 +42,7 @@ class KnownIndex:
         self._facts: dict[tuple[str, str], list[Fact]] = defaultdict(list)
         self._exact: dict[tuple[str, str, str], list[Fact]] = defaultdict(list)
         self._holders: dict[tuple[str, str], list[Fact]] = defaultdict(list)
-        self._edges: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
+        self._edges: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
         self._letters: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._ended: dict[str, date | None] = {}
         self._said: dict[str, date] = {}
@@ -65,7 +65,7 @@ class KnownIndex:
         if key not in self._facts:
             self._letters[(fact.relation, key[0].replace(" ", ""))][key[0]] = None
             for edge in _edges(key[0]):
-                self._edges[(fact.relation, *edge)][key[0]] = None
+                self._edges[(fact.relation, *edge)][key[0]] = _digits(key[0])
         self._facts[key].append(fact)
         self._exact[(*key, target)].append(fact)
         self._holders[(fact.relation, target)].append(fact)
@@ -162,10 +162,13 @@ class KnownIndex:
         if written:
             return [Near(each, 1.0) for name in written for each in self._facts[(name, relation)]][:most]
         blocks = (self._edges.get((relation, *edge), {}) for edge in _edges(own))
-        candidates = dict.fromkeys(name for block in blocks if len(block) <= MAX_BLOCK for name in block)
         digits = _digits(own)
-        alike = [name for name in candidates if _digits(name) == digits]
-        found = process.extract(own, alike, scorer=OSA.normalized_similarity, limit=most, score_cutoff=least)
+        alike = {
+            name for block in blocks if len(block) <= MAX_BLOCK for name, number in block.items() if number == digits
+        }
+        if not alike:
+            return []
+        found = process.extract(own, sorted(alike), scorer=OSA.normalized_similarity, limit=most, score_cutoff=least)
         return [Near(each, score) for name, score, _ in found for each in self._facts[(name, relation)]][:most]
 
 

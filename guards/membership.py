@@ -2,8 +2,8 @@
 
 Two looks: the catalogue's pattern for the type, and membership. A name that is known as a member of other types only
 (a currency) is not taken as a member of this one (a capital), as long as no name is known as both: cities and countries
-share names, cities and currencies do not. Names of up to three letters are codes, which are used again and again, and tell
-nothing. What a row ends is not looked at: a value of the wrong type must be able to go.
+share names, cities and currencies do not. Names of up to three letters are codes, which are used again and again, and
+tell nothing. What a row ends is not looked at: a value of the wrong type must be able to go.
 """
 
 import re

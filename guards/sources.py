@@ -9,8 +9,9 @@ A list is a YAML file:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from registry.errors import InputError
@@ -20,6 +21,7 @@ Tier = Literal["weak", "established", "authoritative"]
 """How far a source is trusted; a source that nobody has listed is weak."""
 RANK: Mapping[Tier, int] = {tier: rank for rank, tier in enumerate(get_args(Tier))}
 
+KEPT = 1 << 14
 _SECOND_LEVEL = frozenset(
     (
         "ac",
@@ -71,6 +73,8 @@ class Sources:
     by_name: Mapping[str, Source] = field(default_factory=dict)
     by_domain: Mapping[str, Source] = field(default_factory=dict)
     _folded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _found: "dict[tuple[str, str], Source]" = field(default_factory=dict, repr=False, compare=False)
+    origins: dict[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, sources: Iterable[Source]) -> Self:
@@ -111,6 +115,14 @@ class Sources:
 
         A row that names a listed source but links elsewhere is not believed to come from it (see `impersonates`).
         """
+        key = name, host_of(url)
+        found = self._found.get(key)
+        if found is None:
+            found = self._find(name, url)
+            remember(self._found, key, found)
+        return found
+
+    def _find(self, name: str, url: str) -> Source:
         named = self.by_name.get(self.fold(name)) if name else None
         if named is None:
             return self.owner(url) or Source(name or registrable_domain(url))
@@ -130,6 +142,16 @@ class Sources:
         return not any(host == domain or host.endswith(f".{domain}") for domain in named.domains)
 
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def remember(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Keep what was worked out for a key; of a feed with ever new sources and hosts no more than `KEPT`."""
+    if len(kept) < KEPT:
+        kept[key] = value
+
+
 def _source(name: str, values: Any, path: Path) -> Source:
     """Check the values of one listed source."""
     values = {"tier": values} if isinstance(values, str) else values
@@ -145,6 +167,7 @@ def _source(name: str, values: Any, path: Path) -> Source:
     return Source(name, tier, tuple(str(domain).lower() for domain in domains), str(values.get("copies") or ""))
 
 
+@lru_cache(maxsize=1 << 12)
 def host_of(url: str) -> str:
     """The host of a link, lower case; empty when it has none. A backslash is a slash, as browsers read it."""
     url = url.replace("\\", "/")

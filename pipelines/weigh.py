@@ -36,6 +36,8 @@ MAX_RIVALS = 3
 WITHDRAWN, REVISION, CONFLICT = "withdrawn", "revision", "conflict"
 CORRECTION = "correction"
 """Rule of the first reason of an accepted row that says that what was known was never true."""
+UNHEARD = Support(0, 0, "weak", {}, ())
+"""Who stands behind a statement where nobody was asked."""
 ACCEPTED = ("ADD", "UPDATE", "DELETE")
 
 
@@ -115,24 +117,24 @@ class Court:
         self.judged, self.index, self.policy, self.sources = judged, index, policy, sources
         self.today, self.as_of = today, as_of
         self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes, policy.established_alone)
-        self.doubts = doubts_of(policy)
-        sound = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
+        self.doubts, self._votes = doubts_of(policy), self.guard.name not in policy.skipped
+        self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
         cases = {row: each.case for row, each in judged.items()}
         asked = {rule: rule not in policy.skipped for rule in (REVISION, WITHDRAWN)}
-        self.arrivals = arrivals_of(sound, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN])
-        self.facts = sound
-        relations = {fact.relation for fact in sound.values()}
+        self.arrivals = arrivals_of(
+            self.facts, cases, index, today, revises=asked[REVISION], withdraws=asked[WITHDRAWN]
+        )
+        relations = {fact.relation for fact in self.facts.values()}
         self.exclusive = index.exclusive(relations, today, policy.exclusive_least, policy.exclusive)
         self.claims: dict[_Key, list[int]] = defaultdict(list)
         days: dict[_Day, dict[_Key, int]] = defaultdict(dict)
-        for row, fact in self.facts.items():
-            if row in self.arrivals.withdrawn:
-                continue
+        for row in (row for row in self.facts if row not in self.arrivals.withdrawn):
             key = self._key(row)
             self.claims[key].append(row)
-            days[(*key[:2], fact.valid_from)].setdefault(key, row)
+            days[(*key[:2], self.facts[row].valid_from)].setdefault(key, row)
         self._support: dict[_Key, Support] = {}
-        self._credible = {day: self._credible_of(keys) for day, keys in days.items() if len(keys) > 1}
+        several = {day: keys for day, keys in days.items() if len(keys) > 1 and self._votes}
+        self._credible = {day: self._credible_of(keys) for day, keys in several.items()}
 
     def _key(self, row: int) -> "_Key":
         subject, relation = self.index.key(self.facts[row])
@@ -146,6 +148,8 @@ class Court:
 
     def support(self, key: "_Key") -> Support:
         """Who stands behind one claim."""
+        if not self._votes:
+            return UNHEARD
         found = self._support.get(key)
         if found is None:
             statements = [_statement(self.judged[row].case) for row in self.claims[key]]
@@ -190,9 +194,9 @@ class Court:
         change = decide(fact, case.operation, self.index, case.relation, self.today, self.as_of, arrival)
         backing, rivals = self.support(self._key(row)), self._rivals(row, change)
         risk = case.relation.risk_tier if case.relation else "low"
-        verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
-        if self.guard.name in self.policy.skipped:
-            verdict = Verdict(self.guard.name, "pass", "not asked")
+        verdict = Verdict(self.guard.name, "pass", "not asked")
+        if self._votes:
+            verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
         doubts = self._doubted(fact, judged, change)
         verdicts = (*(each for each in doubts if each.decision != "pass"), waived(verdict, judged.release))
         decision = _outcome(change, verdicts)

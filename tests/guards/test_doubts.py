@@ -70,6 +70,13 @@ def test_a_new_subject_a_slip_away_from_a_known_one_is_doubted() -> None:
     index = index_of(Fact("Switzerland", "leader", "Ann Able", DAY))
     assert doubted(index, "Swizterland", "leader", "Bob Baker", "2024-05-12") == {"subject"}
     assert doubted(index, "Swaziland", "leader", "Bob Baker", "2024-05-12") == set()
+    assert doubted(index, "Switzer-land", "leader", "Bob Baker", "2024-05-12") == {"subject"}
+
+
+def test_a_swap_is_a_slip_in_a_short_name_too_and_another_letter_is_not() -> None:
+    index = index_of(Fact("Ireland", "leader", "Ann Able", DAY))
+    assert doubted(index, "Irelnad", "leader", "Bob Baker", "2024-05-12") == {"subject"}
+    assert doubted(index, "Iceland", "leader", "Bob Baker", "2024-05-12") == set()
 
 
 def test_two_names_in_one_are_doubted() -> None:
