@@ -45,7 +45,11 @@ def test_what_a_source_takes_back_in_the_same_feed_is_not_published(tmp_path: Pa
     assert [reason.rule for reason in taken.reasons] == ["withdrawn"]
     assert "row 2" in taken.reasons[0].words
     kept, follows = run(tmp_path, early, late | {"valid_from": "2025-01-10"})
-    assert (kept.decision, follows.decision, follows.replaces) == ("UPDATE", "UPDATE", (kept.fact.id if kept.fact else "",))
+    assert (kept.decision, follows.decision, follows.replaces) == (
+        "UPDATE",
+        "UPDATE",
+        (kept.fact.id if kept.fact else "",),
+    )
     other = run(tmp_path, early, late | {"source": "Wire"})
     assert [outcome.reasons[0].rule for outcome in other] == ["disputed", "disputed"]
 
