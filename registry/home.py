@@ -83,6 +83,11 @@ class Home:
         return self.root / "lessons.jsonl"
 
     @property
+    def keys(self) -> Path:
+        """Private keys, one PEM file each; the log's own is `log.pem`."""
+        return self.root / "keys"
+
+    @property
     def writer_lock(self) -> Path:
         """Lock file of the one writer."""
         return self.root / "writer.lock"
