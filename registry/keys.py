@@ -83,16 +83,18 @@ class SigningKey:
         seal = form.BestAvailableEncryption(passphrase.encode()) if passphrase else form.NoEncryption()
         content = self._private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, seal)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-        except FileExistsError as error:
-            raise InputError(
-                f"no key in {path}", "one that is there", "name another file; keys are never written over"
-            ) from error
-        with os.fdopen(handle, "wb") as file:
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # a whole file appears under its name, or none does
+        except FileExistsError as error:
+            raise InputError(f"no key in {path}", "one", "name another file; keys are never written over") from error
+        finally:
+            draft.unlink()
 
     @property
     def public(self) -> str:
@@ -105,7 +107,7 @@ class SigningKey:
 
 
 def verify(public: str, content: bytes, signature: str) -> bool:
-    """Whether `signature` over `content` was made by the key of `public`; both hexadecimal, a malformed one is false."""
+    """Whether `signature` over `content` was made by the key of `public`; malformed hexadecimal is false."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
