@@ -215,7 +215,7 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
 
     models: Any = AutoModelForCausalLM
     try:
-        with quiet("gguf_file" in extra):
+        with quiet("gguf_file" in extra), _collector_resting("gguf_file" in extra):
             model, info = models.from_pretrained(place, dtype=dtype, output_loading_info=True, **extra)
             tokenizer = AutoTokenizer.from_pretrained(place, **extra)
     except Exception as error:
@@ -233,6 +233,21 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"a fast tokenizer in {place}", type(tokenizer).__name__, "add its tokenizer.json")
     return model, tokenizer
+
+
+@contextmanager
+def _collector_resting(rests: bool) -> Iterator[None]:
+    """Keep the garbage collector from walking the millions of small objects of a GGUF header again and again."""
+    import gc
+
+    was = gc.isenabled()
+    if rests:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextmanager

@@ -18,13 +18,21 @@ if TYPE_CHECKING:
 RECORD = "moments.json"
 
 
-def editor_config(place: Workplace, editor: str) -> Any:
-    """The config of a weight editor: its conf file, with the moments of the model at hand."""
+def editor_config(place: Workplace, editor: str, quick: bool = False) -> Any:
+    """The config of a weight editor: its conf file, with the moments of the model at hand.
+
+    Args:
+        place: the workplace.
+        editor: its name.
+        quick: aim each fact once; what that does not bring lives in the index.
+    """
     from editors import get_editor
     from editors.fitting import edit_layers
     from editors.layouts import layout_of
 
     config = get_editor(editor).config_type.read(place.settings.conf / f"{editor}.yaml")
+    if quick and hasattr(config, "corrections"):
+        config = replace(config, corrections=0)
     model = place.loaded.model
     depth = len(layout_of(model).block_list(model))
     layers = edit_layers(config.layers, depth, *edited_span(config))

@@ -4,6 +4,7 @@ The order of the questions is DMM-Gov's decision flow (arXiv 2509.18868, S1 and 
 to the external memory, small clear facts go into the weights, everything that fits nowhere goes to the external memory.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,7 +77,7 @@ def route(
     barriers = [barrier(request, evidence, catalogue, policy) for request in requests]
     fit = [index for index, reason in enumerate(barriers) if reason is None]
     room = max(0, min(policy.max_per_run, policy.max_in_weights - evidence.in_weights))
-    chosen = set(sorted(fit, key=lambda index: _resistance(requests[index], evidence))[:room])
+    chosen = set(_in_turn(fit, requests, evidence)[:room])
     editor = _weights_editor(len(chosen), evidence.allowed, policy)
     routes = []
     for index, (request, reason) in enumerate(zip(requests, barriers, strict=True)):
@@ -90,6 +91,20 @@ def route(
         else:
             routes.append(Route(editor, _why(request, len(chosen), evidence, policy), found))
     return routes
+
+
+def _in_turn(fit: Sequence[int], requests: Sequence[EditRequest], evidence: Evidence) -> list[int]:
+    """Positions in the order in which they get room: of each relation the easiest first, then its second, and so on.
+
+    Edits of one relation pull at the same untouched facts; where room is short they are spread over relations.
+    """
+    turn: Counter[str] = Counter()
+    ranked = []
+    for index in sorted(fit, key=lambda index: _resistance(requests[index], evidence)):
+        relation = requests[index].fact.relation
+        ranked.append((turn[relation], len(ranked), index))
+        turn[relation] += 1
+    return [index for _, _, index in sorted(ranked)]
 
 
 def _resistance(request: EditRequest, evidence: Evidence) -> float:

@@ -128,7 +128,8 @@ def write(place: Workplace, routed: Routed) -> Written:
         editors = {item.editor for item in routed.routes} - {RAG}
         if not editors:
             return fit(None, routed.requests, routed.routes)
-        return fit(place.loaded, routed.requests, routed.routes, editor_config(place, next(iter(editors))))
+        config = editor_config(place, next(iter(editors)), routed.quick)
+        return fit(place.loaded, routed.requests, routed.routes, config)
 
 
 def guard(place: Workplace, routed: Routed, written: Written) -> "Judged":

@@ -30,6 +30,7 @@ def relation(name: str, **changes: object) -> Relation:
 CATALOGUE = Catalogue(
     {
         "capital": relation("capital"),
+        "currency": relation("currency"),
         "head_of_state": relation("head_of_state", lifetime_days=1500),
         "official_language": relation("official_language", cardinality="many"),
     }
@@ -104,6 +105,18 @@ def test_room_goes_to_the_facts_that_the_model_is_least_sure_of() -> None:
     }
     routes = route(requests, Evidence(beliefs=beliefs), CATALOGUE, RoutePolicy(max_per_run=1))
     assert [item.editor for item in routes] == [RAG, "rome", RAG]
+
+
+def test_scarce_room_is_spread_over_relations() -> None:
+    certainty = (("capital", 0.1), ("capital", 0.2), ("currency", 0.8))
+    requests = [ask(name, number) for number, (name, _) in enumerate(certainty)]
+    beliefs = {
+        request.fact.id: Belief(request.fact.id, "wrong", ("Elsewhere",), (False,), value)
+        for request, (_, value) in zip(requests, certainty, strict=True)
+    }
+    for room, expected in ((1, ["rome", RAG, RAG]), (2, ["rome", RAG, "rome"])):
+        routes = route(requests, Evidence(beliefs=beliefs), CATALOGUE, RoutePolicy(max_per_run=room))
+        assert [item.editor for item in routes] == expected
 
 
 def test_capacity_counts_what_lives_in_the_weights_already() -> None:
