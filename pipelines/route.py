@@ -99,7 +99,7 @@ def _in_turn(fit: Sequence[int], requests: Sequence[EditRequest], evidence: Evid
     Edits of one relation pull at the same untouched facts; where room is short they are spread over relations.
     """
     turn: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, int]] = []
     for index in sorted(fit, key=lambda index: _resistance(requests[index], evidence)):
         relation = requests[index].fact.relation
         ranked.append((turn[relation], len(ranked), index))
