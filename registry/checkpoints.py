@@ -245,7 +245,6 @@ def log_verifier(ledger: "Ledger") -> str | None:
 
 def _key_entries(connection: Connection) -> list[tuple[int, Mapping[str, Any]]]:
     """Place and payload of every entry that brings a key of the log."""
-
     entries = tables.entries.c
     found = select(entries.seq, entries.payload).where(entries.kind == KEY_KIND).order_by(entries.seq)
     return [(seq, json.loads(payload)) for seq, payload in connection.execute(found)]
