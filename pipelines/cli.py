@@ -15,7 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
+from pipelines.commands import (
+    answers,
+    audits,
+    benchmarks,
+    doctor,
+    freshness,
+    ledgers,
+    loop,
+    models,
+    options,
+    releases,
+    rows,
+)
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -74,6 +86,8 @@ GROUPS: Groups = {
             "report": audits.report,
             "card": audits.card,
             "verify": audits.verify,
+            "checkpoint": ledgers.checkpoint,
+            "witness": ledgers.witness,
             "due": freshness.due,
         },
     ),
