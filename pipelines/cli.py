@@ -88,6 +88,7 @@ GROUPS: Groups = {
             "verify": audits.verify,
             "checkpoint": ledgers.checkpoint,
             "witness": ledgers.witness,
+            "export": ledgers.export,
             "due": freshness.due,
         },
     ),

@@ -17,12 +17,13 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from registry.errors import InputError
 from registry.keys import PUBLIC_BYTES, SIGNATURE_BYTES, SigningKey, verify
 
-SIGNATURE_TYPE, COSIGNATURE_TYPE = 0x01, 0x04
+SIGNATURE_TYPE: Final = 0x01
+COSIGNATURE_TYPE: Final = 0x04
 KeyType = Literal[0x01, 0x04]
 KEY_ID_BYTES, TIME_BYTES, ROOT_BYTES = 4, 8, 32
 LONGEST_NOTE = 100_000

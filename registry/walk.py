@@ -110,3 +110,10 @@ def _bad_entry(row: Row[Any], seq: int) -> str | None:
     if leaf != row.leaf or canonical != row.payload:
         return f"entry {seq} ({row.kind}): its content hashes to {leaf}, recorded is {row.leaf}"
     return None
+
+
+def contents(connection: Connection, size: int) -> Iterator[bytes]:
+    """What is hashed of each of the first `size` entries, in order."""
+    statement = select(tables.entries).where(tables.entries.c.seq < size).order_by(tables.entries.c.seq)
+    for row in connection.execution_options(yield_per=BATCH).execute(statement):
+        yield leaf_content(row.seq, row.kind, row.actor, row.recorded_at, row.payload)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines import console
-from pipelines.commands.options import AsJson, home_of, new_file
+from pipelines.commands.options import Actor, AsJson, actor_name, home_of, new_file
 
 
 def checkpoint(
@@ -73,3 +73,25 @@ def witness(
     rows = [("entries", str(made.checkpoint.size)), ("root", made.checkpoint.root), ("key of the log", made.log)]
     rows += [("key of the witness", made.witness)]
     console.show(values, as_json, lambda: console.pairs(f"{name} countersigned {file}", rows))
+
+
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the bundle; it must be new or empty.")],
+    without_deltas: Annotated[
+        bool, typer.Option("--without-deltas", help="Leave the deltas out: they give away what they were made for.")
+    ] = False,
+    actor: Actor = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a bundle with which an outsider checks the log alone: entries, checkpoints, keys, deltas and a script.
+
+    The outsider runs `python -I verify.py --key KEY --checkpoint OLD DIR`, with key and old checkpoint from elsewhere.
+    """
+    from pipelines.bundle import export_bundle
+
+    made = export_bundle(home_of(context), folder, actor_name(actor), deltas=not without_deltas)
+    rows = [("entries", str(made.entries)), ("root", made.root), ("key of the log", made.key)]
+    rows += [("deltas", str(made.deltas)), ("deltas that are gone", ", ".join(made.absent) or "none")]
+    rows += [("check it by", f"python -I {made.folder}/verify.py --key '{made.key}' {made.folder}")]
+    console.show(made, as_json, lambda: console.pairs(f"Bundle in {made.folder}", rows))
