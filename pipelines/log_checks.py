@@ -75,8 +75,36 @@ def log_problems(ledger: Ledger, pins: Pins = NO_PINS) -> Iterator[str]:
     yield from signed_problems(signed_entries(ledger))
     keys = log_keys(ledger)
     yield from _keys(ledger, keys, pins, kept)
-    yield from _checkpoints(kept, done, keys, witness_keys(ledger))
-    yield from _pinned(pins, done, keys)
+    yield from _checkpoints(kept, done, _Signers.of(ledger, pins), witness_keys(ledger))
+    yield from _pinned(pins, done, _Signers.of(ledger, pins))
+
+
+@dataclass(frozen=True)
+class _Signers:
+    """Who may have signed checkpoints.
+
+    Attributes:
+        origin: the log's name.
+        keys: keys and the entry of each; those from the pinned one on where one is pinned.
+        since: checkpoints of more entries than this must be signed by one of them.
+    """
+
+    origin: str
+    keys: Mapping[str, int]
+    since: int
+
+    @classmethod
+    def of(cls, ledger: Ledger, pins: Pins) -> "_Signers":
+        """Those of a log, for a caller who knows what `pins` say."""
+        every, keys = log_keys(ledger), log_keys(ledger, pins.key)
+        origin = f"dmmgov/{fingerprint(next(iter(every)))}" if every else ""
+        if pins.key is None:
+            return cls(origin, keys, 0)
+        return cls(origin, {pins.key: 0, **keys}, min(keys.values(), default=0))
+
+    def signed(self, checkpoint: Checkpoint) -> bool:
+        """Whether one of them signed a checkpoint."""
+        return any(checkpoint.signed_by(public) for public, seq in self.keys.items() if seq < checkpoint.size)
 
 
 def signed_entries(ledger: Ledger) -> list[LedgerEntry]:
@@ -97,11 +125,8 @@ def _keys(ledger: Ledger, keys: Mapping[str, int], pins: Pins, kept: Sequence[St
         yield f"checkpoints: entry {min(keys.values())} says that the log is signed, no checkpoint is kept"
 
 
-def _checkpoints(
-    kept: Sequence[Stored], done: Walk, keys: Mapping[str, int], witnesses: Mapping[str, str]
-) -> Iterator[str]:
+def _checkpoints(kept: Sequence[Stored], done: Walk, signers: _Signers, witnesses: Mapping[str, str]) -> Iterator[str]:
     """Every kept checkpoint: whose it is, who countersigned it, and whether the log is still the one it signs."""
-    origin = f"dmmgov/{fingerprint(next(iter(keys)))}" if keys else ""
     agreed = 0
     for one in kept:
         what = f"checkpoint of {one.size} entries"
@@ -110,9 +135,9 @@ def _checkpoints(
         except InputError as error:
             yield f"{what}: {error}"
             continue
-        if (checkpoint.size, checkpoint.origin) != (one.size, origin):
-            yield f"{what}: it says {checkpoint.origin} and {checkpoint.size}, expected {origin} and {one.size}"
-        if not any(checkpoint.signed_by(public) for public, seq in keys.items() if seq < one.size):
+        if (checkpoint.size, checkpoint.origin) != (one.size, signers.origin):
+            yield f"{what}: it says {checkpoint.origin} and {checkpoint.size}, expected {signers.origin} and {one.size}"
+        if one.size > signers.since and not signers.signed(checkpoint):
             yield f"{what}: no key of the log signed it"
             continue
         for name in checkpoint.witnesses:
@@ -125,12 +150,11 @@ def _checkpoints(
             agreed = one.size
 
 
-def _pinned(pins: Pins, done: Walk, keys: Mapping[str, int]) -> Iterator[str]:
+def _pinned(pins: Pins, done: Walk, signers: _Signers) -> Iterator[str]:
     """The checkpoints that the caller kept."""
     agreed = 0
     for checkpoint in sorted(pins.checkpoints, key=lambda one: one.size):
-        publics = [pins.key] if pins.key is not None else list(keys)
-        if not any(checkpoint.signed_by(public) for public in [*publics, *(keys if pins.key in keys else ())]):
+        if not signers.signed(checkpoint):
             yield f"your checkpoint of {checkpoint.size} entries: no key of the log signed it"
             continue
         problem = _root(checkpoint, done, agreed)

@@ -193,12 +193,17 @@ def stored(connection: Connection) -> list[Stored]:
     return [Stored(row.size, row.note, row.recorded_at, tuple(lines.get(row.size, ()))) for row in rows]
 
 
-def trusted_keys(entries: list[tuple[int, Mapping[str, Any]]]) -> dict[str, int]:
-    """The log's own keys and the entry that brings each: the first, and those that an earlier one vouched for."""
+def trusted_keys(entries: list[tuple[int, Mapping[str, Any]]], pinned: str | None = None) -> dict[str, int]:
+    """The log's own keys and the entry that brings each: the first, and those that an earlier one vouched for.
+
+    Args:
+        entries: place and payload of every entry that brings a key.
+        pinned: begin with this key instead; whoever vouches for it counts for nothing.
+    """
     keys: dict[str, int] = {}
     for seq, payload in entries:
         public = str(payload.get("public", ""))
-        if not keys or vouched(payload, keys):
+        if public == pinned or (not keys and pinned is None) or vouched(payload, keys):
             keys.setdefault(public, seq)
     return keys
 
@@ -231,10 +236,10 @@ def witness_keys(ledger: "Ledger") -> dict[str, str]:
     return keys
 
 
-def log_keys(ledger: "Ledger") -> dict[str, int]:
-    """The log's own keys and the entry that brings each, the first one first."""
+def log_keys(ledger: "Ledger", pinned: str | None = None) -> dict[str, int]:
+    """The log's own keys and the entry that brings each, the first one first; from `pinned` on where it is given."""
     with ledger.read() as connection:
-        return trusted_keys(_key_entries(connection))
+        return trusted_keys(_key_entries(connection), pinned)
 
 
 def log_verifier(ledger: "Ledger") -> str | None:

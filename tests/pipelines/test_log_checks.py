@@ -15,11 +15,11 @@ from pipelines.integrity import verify_home
 from pipelines.log_checks import Pins, dependents, first_bad, log_problems
 from pipelines.publish import publish
 from pipelines.witness import Witness, make_checkpoint, witness
-from registry.checkpoints import CheckpointStore, stamp
+from registry.checkpoints import CheckpointStore, log_keys, stamp
 from registry.digests import canonical_json
 from registry.errors import InputError, IntegrityError
 from registry.home import Home
-from registry.keys import SigningKey, log_key
+from registry.keys import SigningKey, fingerprint, log_key
 from registry.ledger import Ledger
 from registry.merkle import Frontier
 from registry.notes import Checkpoint, verifier_key
@@ -166,6 +166,30 @@ def test_a_log_signed_again_with_another_key_is_found_by_the_pin(home: Home) -> 
         f"your checkpoint of {old.size} entries: no key of the log signed it",
     ]
     assert any(problem.startswith("entries 0 to ") for problem in checked(home, Pins(pinned.key, (old,))))
+
+
+def test_a_key_that_vouches_for_the_pinned_one_counts_for_nothing(home: Home) -> None:
+    """A forger puts its own key first, and lets it vouch for the real one, which anybody can do."""
+    real, other = log_key(home).public, SigningKey.generate()
+    said = canonical_json({"purpose": "dmmgov/log_key/v1", "public": real})
+    mine = {"public": other.public, "fingerprint": fingerprint(other.public)}
+
+    def change(connection: sqlite3.Connection) -> None:
+        (seq,) = connection.execute("SELECT seq FROM entries WHERE kind = 'log_key'").fetchone()
+        body = canonical_json({"public": real, "signature": other.sign(said)}).decode()
+        connection.execute("UPDATE entries SET payload = ? WHERE seq = ?", (body, seq))
+        body = canonical_json(mine).decode()
+        connection.execute("UPDATE entries SET kind = 'log_key', payload = ? WHERE seq = 0", (body,))
+        connection.execute("DELETE FROM checkpoints")
+
+    tamper(home, change)
+    (home.keys / "log.pem").unlink()
+    other.save(home.keys / "log.pem")
+    with Ledger.open(home) as ledger:
+        stamp(home, ledger, AT)
+        assert list(log_keys(ledger)) == [other.public, real]
+    assert checked(home) == []
+    assert [problem.split(": ")[1] for problem in checked(home, Pins(real))] == ["no key of the log signed it"]
 
 
 def test_a_further_key_without_the_word_of_the_first_is_named(home: Home) -> None:
