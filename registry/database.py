@@ -12,7 +12,7 @@ from registry import tables
 from registry.errors import DmmGovError, InputError, IntegrityError
 from registry.home import LEDGER_VARIABLE, Home
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables, kept in SQLite's user_version."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
@@ -115,7 +115,7 @@ def _sqlite(url: URL) -> Engine:
     try:
         with engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == 0:
+        if version < SCHEMA:  # a later version only adds tables
             with engine.execution_options(dmmgov_write=True).begin() as connection:
                 _make(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
