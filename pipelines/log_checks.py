@@ -12,8 +12,6 @@ from registry.errors import InputError
 from registry.keys import fingerprint
 from registry.ledger import Ledger
 from registry.notes import Checkpoint, public_of
-from registry.records import LedgerEntry
-from registry.signed import KINDS, signed_problems
 from registry.walk import Walk
 
 FIRST = re.compile(r"entr(?:y|ies) (\d+)(?: to (\d+))?\b")
@@ -67,12 +65,11 @@ def _text(path: Path) -> str:
 
 
 def log_problems(ledger: Ledger, pins: Pins = NO_PINS) -> Iterator[str]:
-    """Everything wrong with the log, its checkpoints and its signed entries; the first bad entry first."""
+    """Everything wrong with the log and its checkpoints; the first bad entry first."""
     kept = CheckpointStore(ledger).all()
     sizes = {one.size for one in kept} | {one.size for one in pins.checkpoints}
     done = ledger.walk(sizes)
     yield from done.problems
-    yield from signed_problems(signed_entries(ledger))
     keys = log_keys(ledger)
     yield from _keys(ledger, keys, pins, kept)
     yield from _checkpoints(kept, done, _Signers.of(ledger, pins), witness_keys(ledger))
@@ -105,12 +102,6 @@ class _Signers:
     def signed(self, checkpoint: Checkpoint) -> bool:
         """Whether one of them signed a checkpoint."""
         return any(checkpoint.signed_by(public) for public, seq in self.keys.items() if seq < checkpoint.size)
-
-
-def signed_entries(ledger: Ledger) -> list[LedgerEntry]:
-    """The entries that people signed, and those of their keys, in order."""
-    found = [entry for kind in KINDS for entry in ledger.entries(kind)]
-    return sorted(found, key=lambda entry: entry.seq)
 
 
 def _keys(ledger: Ledger, keys: Mapping[str, int], pins: Pins, kept: Sequence[Stored]) -> Iterator[str]:

@@ -127,7 +127,28 @@ cosignatures = Table(
 )
 """What witnesses put below a checkpoint."""
 
-APPEND_ONLY = (entries, heads, facts, releases, versions, feeds, feed_rows, checkpoints, cosignatures)
+requests = Table(
+    "requests",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
+"""What was asked for: every content of every request."""
+
+request_comments = Table(
+    "request_comments",
+    metadata,
+    Column("request", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("words", Text, nullable=False),
+)
+"""What was said about requests."""
+
+APPEND_ONLY = (
+    *(entries, heads, facts, releases, versions, feeds, feed_rows),
+    *(requests, request_comments, checkpoints, cosignatures),
+)
 
 
 def append_only_ddl(dialect: str) -> list[str]:

@@ -299,7 +299,8 @@ def test_a_forged_approval_in_the_log_is_named(home: Home) -> None:
             entry = ledger.append(txn, "request_approved", payload, "bob", AT)
         stamp(home, ledger, AT)
     problems = verify_home(home)
-    assert problems[0] == f"entry {entry.seq} (request_approved): there is no request 1"
+    words = f"entry {entry.seq} (request_approved) counts for nothing: there is no request 1"
+    assert problems[0].startswith(words)
     assert problems[1] == f"what rests on entry {entry.seq}: no release published after it; request 1"
 
 
