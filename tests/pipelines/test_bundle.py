@@ -17,6 +17,7 @@ from pipelines.bundle import Bundle, export_bundle, script
 from pipelines.publish import publish
 from pipelines.standalone.verify_bundle import main
 from pipelines.witness import Witness, make_checkpoint, witness
+from registry.approvals import Approvals
 from registry.checkpoints import CheckpointStore, stamp
 from registry.digests import canonical_json, digest_bytes
 from registry.errors import InputError
@@ -25,36 +26,59 @@ from registry.keys import SigningKey, log_key
 from registry.ledger import Ledger
 from registry.merkle import leaf_hash, tree_root
 from registry.notes import Checkpoint
+from registry.statements import Statement
+from registry.users import content_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PEOPLE = {name: SigningKey.generate() for name in ("ada", "bob", "eve")}
-CONTENT = "c" * 64
+ROLES = {"ann": ["admin"], "ada": ["requester", "approver"], "bob": ["approver"], "vic": ["viewer"]}
+PEOPLE = {name: SigningKey.generate() for name in (*ROLES, "eve")}
+CONTENT, OTHER = "c" * 64, "d" * 64
+MADE, APPROVED, EXECUTED = "request_made", "request_approved", "request_executed"
 LONGEST = 300
 
 
-def signed(kind: str, name: str, key: str = "", content: str = CONTENT) -> dict[str, str]:
-    said = {"purpose": f"dmmgov/{kind}/v1", "request": 1, "content": content, "by": name, "at": AT.isoformat()}
-    text, signer = canonical_json(said).decode(), PEOPLE[key or name]
-    return {"signed": text, "public": signer.public, "signature": signer.sign(text.encode())}
+def signed(kind: str, name: str, key: str = "", content: str = CONTENT, number: int = 1) -> dict[str, str]:
+    return Statement(kind, number, content, name, AT).signed(PEOPLE[key or name]).to_dict()
 
 
-def add(ledger: Ledger, kind: str, **payload: Any) -> None:
+def add(ledger: Ledger, kind: str, at: datetime = AT, **payload: Any) -> None:
     with ledger.transaction() as txn:
-        ledger.append(txn, kind, payload, "x", AT)
+        ledger.append(txn, kind, payload, "x", at)
+
+
+def user(ledger: Ledger, kind: str, by: str = "ann", at: datetime = AT, **body: Any) -> None:
+    """An entry about a user, signed by an admin."""
+    number = 1 + len(ledger.entries("user_added")) + len(ledger.entries("user_revoked"))
+    word = Statement(kind, number, content_of(body), by, at).signed(PEOPLE[by])
+    told = {"signed": word.text, "signer": word.public, "signature": word.signature}
+    add(ledger, kind, at, **body, by=by, **told, **({"bootstrap": True} if number == 1 else {}))
+
+
+def person(ledger: Ledger, name: str, roles: list[str], expires: str | None = None) -> None:
+    user(ledger, "user_added", name=name, roles=roles, public=PEOPLE[name].public, expires=expires)
+
+
+def made(ledger: Ledger, revision: int = 1, content: str = CONTENT, **changes: Any) -> None:
+    kind = MADE if revision == 1 else "request_changed"
+    needs = {"approvals": 1, "roles": ["approver"]}
+    body = {"request": 1, "revision": revision, "content": content, "requester": "ada", "tier": "low", "needs": needs}
+    body |= {"expires": (AT + timedelta(days=9)).isoformat(), **signed(kind, "ada", content=content)}
+    add(ledger, kind, **{**body, **changes})
 
 
 def people(ledger: Ledger) -> None:
-    """Two users and a request that one makes and the other approves."""
-    for name in ("ada", "bob"):
-        add(ledger, "user_added", name=name, roles=["approver"], public=PEOPLE[name].public, expires=None)
-    needs = {"approvals": 1, "roles": ["approver"]}
-    made = {"request": 1, "content": CONTENT, "requester": "ada", "tier": "low", "needs": needs}
-    add(ledger, "request_made", **made, **signed("request_made", "ada"))
+    """Users, and a request that one of them makes."""
+    for name, roles in ROLES.items():
+        person(ledger, name, roles)
+    made(ledger)
 
 
 def approve(ledger: Ledger, by: str = "bob", **changes: Any) -> None:
-    body = {"request": 1, "content": CONTENT, "by": by, **signed("request_approved", by), **changes}
-    add(ledger, "request_approved", **body)
+    add(ledger, APPROVED, **{"request": 1, "content": CONTENT, "by": by, **signed(APPROVED, by), **changes})
+
+
+def executed(ledger: Ledger, content: str = CONTENT, at: datetime = AT) -> None:
+    add(ledger, EXECUTED, at, request=1, content=content, release=1, status="published")
 
 
 @dataclass
@@ -106,7 +130,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, mlflow_ready: Path, publi
         people(ledger)
         (root / "old.note").write_text(str(make_checkpoint(home).checkpoint))
         approve(ledger)
-        add(ledger, "request_executed", request=1, content=CONTENT, release=2)
+        executed(ledger)
         publish(home, ledger, drafts.of(drafts.brings(drafts.nauru), parent=1), drafts.at)
     return root
 
@@ -127,7 +151,7 @@ def test_a_bundle_that_nobody_touched_is_well(taken: Taken) -> None:
         assert len(taken.lines) == ledger.head().size
         read = ledger.entries("delta_read")
     assert said[0].startswith(f"all is well; entries: {len(taken.lines)}, checkpoints: 4, ")
-    assert "signatures: 2, deltas: 1, deltas in the log: 1" in said[0]
+    assert "signatures: 6, deltas: 1, deltas in the log: 1" in said[0]
     assert [(one.actor, one.payload["digests"]) for one in read] == [
         ("auditor", [path.name for path in taken.home.deltas.iterdir()])
     ]
@@ -151,7 +175,7 @@ def test_without_an_old_checkpoint_it_says_what_it_cannot_see(taken: Taken, caps
 def test_keys_are_told(taken: Taken) -> None:
     keys = json.loads((taken.folder / "keys.json").read_bytes())
     assert keys["verifier"] == taken.key
-    assert set(keys["users"]) == {"ada", "bob"}
+    assert set(keys["users"]) == set(ROLES)
     assert [one["public"] for one in keys["log"]] == [log_key(taken.home).public]
 
 
@@ -358,7 +382,7 @@ def test_a_name_that_leads_out_is_refused(taken: Taken, name: str) -> None:
     taken.write(lines)
     taken.resigned(log_key(taken.home))
     code, said = taken.check()
-    assert (code, said) == (1, [f"the bundle is refused: ValueError: {name!r} is no safe name"])
+    assert (code, said[-1]) == (1, f"the bundle is refused: ValueError: {name!r} is no safe name")
 
 
 def test_a_link_is_refused(taken: Taken, tmp_path: Path) -> None:
@@ -374,19 +398,54 @@ def approved_by(name: str, **changes: Any) -> Callable[[Ledger], None]:
 
 
 def revoked(ledger: Ledger) -> None:
-    add(ledger, "user_revoked", name="bob")
+    user(ledger, "user_revoked", name="bob")
     approve(ledger)
 
 
 def expired(ledger: Ledger) -> None:
-    gone = (AT - timedelta(days=1)).isoformat()
-    add(ledger, "user_added", name="bob", roles=["approver"], public=PEOPLE["bob"].public, expires=gone)
-    approve(ledger)
+    person(ledger, "eve", ["approver"], (AT + timedelta(days=1)).isoformat())
+    late = AT + timedelta(days=2)
+    word = Statement(APPROVED, 1, CONTENT, "eve", late).signed(PEOPLE["eve"]).to_dict()
+    add(ledger, APPROVED, late, request=1, content=CONTENT, by="eve", **word)
 
 
-def viewer(ledger: Ledger) -> None:
-    add(ledger, "user_added", name="eve", roles=["viewer"], public=PEOPLE["eve"].public, expires=None)
+def backdated(ledger: Ledger) -> None:
+    """The log has passed the day of the key; an entry says that it is older."""
+    person(ledger, "eve", ["approver"], (AT + timedelta(days=1)).isoformat())
+    user(ledger, "user_revoked", at=AT + timedelta(days=2), name="vic")
     approve(ledger, "eve")
+
+
+def of_no_day(ledger: Ledger) -> None:
+    """Signed for another moment than the entry's."""
+    word = Statement(APPROVED, 1, CONTENT, "bob", AT - timedelta(days=1)).signed(PEOPLE["bob"]).to_dict()
+    approve(ledger, "bob", **word)
+
+
+def smuggled(ledger: Ledger) -> None:
+    """A user whom no admin added approves."""
+    body = {"name": "eve", "roles": ["approver"], "public": PEOPLE["eve"].public, "expires": None}
+    word = Statement("user_added", 5, content_of(body), "ann", AT).signed(PEOPLE["eve"])
+    told = {"signed": word.text, "signer": PEOPLE["ann"].public, "signature": word.signature}
+    add(ledger, "user_added", **body, by="ann", **told)
+    approve(ledger, "eve")
+
+
+def changed(ledger: Ledger) -> None:
+    """The request was changed after its approval, which is void."""
+    approve(ledger)
+    made(ledger, 2, OTHER)
+
+
+def taken_over(ledger: Ledger) -> None:
+    """Somebody else changes the request, so as to approve it afterwards."""
+    made(ledger, 2, OTHER, requester="bob", **signed("request_changed", "bob", content=OTHER))
+
+
+def gone(ledger: Ledger) -> None:
+    """Who approved is revoked before the execution."""
+    approve(ledger)
+    user(ledger, "user_revoked", name="bob")
 
 
 def nobody(_: Ledger) -> None:
@@ -394,55 +453,120 @@ def nobody(_: Ledger) -> None:
 
 
 FORGED: Mapping[str, tuple[Callable[[Ledger], None], str]] = {
-    "wrong key": (approved_by("bob", **signed("request_approved", "bob", "eve")), "not signed with a key that bob had"),
-    "wrong signature": (approved_by("bob", signature="00" * 64), "the signature is not one of bob"),
-    "other content": (approved_by("bob", **signed("request_approved", "bob", content="d" * 64)), "something else"),
-    "changed request": (approved_by("bob", content="d" * 64), "other content than the request"),
-    "self": (approved_by("ada"), "ada approves what ada asked for"),
-    "stranger": (approved_by("eve"), "not signed with a key that eve had"),
-    "another purpose": (approved_by("bob", **signed("request_made", "bob")), "something else"),
-    "revoked": (revoked, "not signed with a key that bob had"),
-    "expired": (expired, "the key of bob had expired"),
-    "role": (viewer, "eve holds none of the roles approver"),
+    "wrong key": (approved_by("bob", **signed(APPROVED, "bob", "eve")), "was not the key of bob then"),
+    "wrong signature": (approved_by("bob", signature="00" * 64), "what bob signed is something else"),
+    "other content": (
+        approved_by("bob", **signed(APPROVED, "bob", content=OTHER)),
+        "what bob signed is something else",
+    ),
+    "other request": (approved_by("bob", **signed(APPROVED, "bob", number=2)), "what bob signed is something else"),
+    "changed entry": (approved_by("bob", content=OTHER), "it is about other content than request 1"),
+    "self": (approved_by("ada"), "ada may not: ada asked for it"),
+    "stranger": (approved_by("eve"), "was not the key of eve then"),
+    "another purpose": (approved_by("bob", **signed("request_rejected", "bob")), "what bob signed is something else"),
+    "unsigned": (lambda ledger: add(ledger, APPROVED, request=1, content=CONTENT, by="bob"), "'public'"),
+    "role": (approved_by("vic"), "vic is none of approver"),
+    "revoked": (revoked, "was not the key of bob then"),
+    "expired": (expired, "the key of eve had expired"),
+    "backdated": (backdated, "the key of eve had expired"),
+    "of no day": (of_no_day, "what bob signed is something else"),
+    "smuggled": (smuggled, "what ann signed is something else"),
+    "taken over": (taken_over, "was not the key of ada then"),
+    "changed": (changed, "it is about other content than request 1"),
+    "gone": (gone, "needs 1 approvals that hold, it has 0"),
     "none": (nobody, "needs 1 approvals that hold, it has 0"),
 }
 
 
+def bundled(home: Home, tmp_path: Path) -> tuple[int, list[str]]:
+    """What the script says of a fresh bundle of a home."""
+    exported = export_bundle(home, tmp_path / "bundle", "auditor")
+    taken = Taken(home, tmp_path / "bundle", exported.key, tmp_path / "old.note")
+    taken.old.write_text(str(make_checkpoint(home).checkpoint))
+    return taken.check()
+
+
 @pytest.mark.parametrize("name", sorted(FORGED))
-def test_a_forged_approval(home: Home, drafts: Any, tmp_path: Path, name: str) -> None:
+def test_a_forged_approval(home: Home, tmp_path: Path, name: str) -> None:
     forge, words = FORGED[name]
     with Ledger.open(home) as ledger:
         people(ledger)
         forge(ledger)
-        first = ledger.head().size - (name != "none")
-        add(ledger, "request_executed", request=1, content=CONTENT, release=1)
+        executed(ledger)
         stamp(home, ledger)
-    made = export_bundle(home, tmp_path / "bundle", "auditor")
-    taken = Taken(home, tmp_path / "bundle", made.key, tmp_path / "old.note")
-    taken.old.write_text(str(make_checkpoint(home).checkpoint))
-    code, said = taken.check()
+        book = Approvals.read(ledger)
+        refused = sorted(one.seq for one in [*book.refused, *book.users.refused])
+    code, said = bundled(home, tmp_path)
     assert code == 1
     assert words in said[0], said
-    assert said[0].startswith(f"entry {first}: request_")
-    assert "needs 1 approvals that hold" in said[-1]
+    assert [int(line.split(":")[0].removeprefix("entry ")) for line in said] == refused
+
+
+def broken(*names: str) -> list[dict[str, str]]:
+    return [{"by": name, **signed("break_glass", name)} for name in names]
 
 
 def test_the_glass_is_broken_by_two(home: Home, tmp_path: Path) -> None:
-    def broken(*names: str) -> list[dict[str, str]]:
-        return [{"by": name, **signed("break_glass", name)} for name in names]
-
     with Ledger.open(home) as ledger:
         people(ledger)
-        add(ledger, "break_glass", request=1, content=CONTENT, signatures=broken("ada", "bob"))
-        add(ledger, "request_executed", request=1, content=CONTENT, release=1)
+        add(ledger, "break_glass", request=1, content=CONTENT, reason="fire", signatures=broken("ann", "bob"))
+        executed(ledger)
         stamp(home, ledger)
-    made = export_bundle(home, tmp_path / "well", "auditor")
-    assert main(["--key", made.key, str(tmp_path / "well")]) == 0
+        assert Approvals.read(ledger).refused == []
+    assert bundled(home, tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("names", [("bob",), ("bob", "bob"), ("bob", "vic"), ("bob", "eve")])
+def test_one_person_or_a_stranger_breaks_no_glass(home: Home, tmp_path: Path, names: tuple[str, ...]) -> None:
     with Ledger.open(home) as ledger:
-        add(ledger, "break_glass", request=7, content=CONTENT, signatures=broken("ada"))
+        people(ledger)
+        add(ledger, "break_glass", request=1, content=CONTENT, reason="fire", signatures=broken(*names))
         stamp(home, ledger)
-    export_bundle(home, tmp_path / "not", "auditor")
-    assert main(["--key", made.key, str(tmp_path / "not")]) == 1
+        (one,) = Approvals.read(ledger).refused
+    code, said = bundled(home, tmp_path)
+    assert code == 1
+    assert said[0].startswith(f"entry {one.seq}: break_glass: ")
+
+
+@pytest.mark.parametrize("verb", ["rejected", "withdrawn"])
+def test_what_had_ended_is_not_executed(home: Home, tmp_path: Path, verb: str) -> None:
+    kind, by = f"request_{verb}", "ada" if verb == "withdrawn" else "bob"
+    with Ledger.open(home) as ledger:
+        people(ledger)
+        approve(ledger)
+        add(ledger, kind, request=1, content=CONTENT, by=by, **signed(kind, by))
+        executed(ledger)
+        stamp(home, ledger)
+        (one,) = Approvals.read(ledger).refused
+    assert bundled(home, tmp_path) == (1, [f"entry {one.seq}: request_executed: request 1 is not open for that"])
+
+
+def test_a_changed_request_that_is_approved_again_is_executed(home: Home, tmp_path: Path) -> None:
+    with Ledger.open(home) as ledger:
+        people(ledger)
+        changed(ledger)
+        approve(ledger, content=OTHER, **signed(APPROVED, "bob", content=OTHER))
+        executed(ledger, OTHER)
+        stamp(home, ledger)
+        assert Approvals.read(ledger).refused == []
+    assert bundled(home, tmp_path)[0] == 0
+
+
+def test_a_request_whose_day_has_come(home: Home, tmp_path: Path) -> None:
+    late = AT + timedelta(days=9)
+    with Ledger.open(home) as ledger:
+        people(ledger)
+        approve(ledger)
+        add(ledger, "request_expired", late, request=1)
+        stamp(home, ledger)
+        assert Approvals.read(ledger).refused == []
+    assert bundled(home, tmp_path)[0] == 0
+    shutil.rmtree(tmp_path / "bundle")
+    with Ledger.open(home) as ledger:
+        executed(ledger, at=late)
+        stamp(home, ledger)
+        (one,) = Approvals.read(ledger).refused
+    assert bundled(home, tmp_path)[1][0].startswith(f"entry {one.seq}: request_executed: ")
 
 
 def test_a_countersignature_goes_along_and_is_checked(taken: Taken, tmp_path: Path) -> None:
