@@ -63,7 +63,7 @@ def made(ledger: Ledger, revision: int = 1, content: str = CONTENT, **changes: A
     needs = {"approvals": 1, "roles": ["approver"]}
     body = {"request": 1, "revision": revision, "content": content, "requester": "ada", "tier": "low", "needs": needs}
     body |= {"expires": (AT + timedelta(days=9)).isoformat(), **signed(kind, "ada", content=content)}
-    add(ledger, kind, **{**body, **changes})
+    add(ledger, kind, AT, **{**body, **changes})
 
 
 def people(ledger: Ledger) -> None:
@@ -74,7 +74,7 @@ def people(ledger: Ledger) -> None:
 
 
 def approve(ledger: Ledger, by: str = "bob", **changes: Any) -> None:
-    add(ledger, APPROVED, **{"request": 1, "content": CONTENT, "by": by, **signed(APPROVED, by), **changes})
+    add(ledger, APPROVED, AT, **{"request": 1, "content": CONTENT, "by": by, **signed(APPROVED, by), **changes})
 
 
 def executed(ledger: Ledger, content: str = CONTENT, at: datetime = AT) -> None:
@@ -427,7 +427,7 @@ def smuggled(ledger: Ledger) -> None:
     body = {"name": "eve", "roles": ["approver"], "public": PEOPLE["eve"].public, "expires": None}
     word = Statement("user_added", 5, content_of(body), "ann", AT).signed(PEOPLE["eve"])
     told = {"signed": word.text, "signer": PEOPLE["ann"].public, "signature": word.signature}
-    add(ledger, "user_added", **body, by="ann", **told)
+    add(ledger, "user_added", AT, **body, by="ann", **told)
     approve(ledger, "eve")
 
 
@@ -534,7 +534,7 @@ def test_what_had_ended_is_not_executed(home: Home, tmp_path: Path, verb: str) -
     with Ledger.open(home) as ledger:
         people(ledger)
         approve(ledger)
-        add(ledger, kind, request=1, content=CONTENT, by=by, **signed(kind, by))
+        add(ledger, kind, AT, request=1, content=CONTENT, by=by, **signed(kind, by))
         executed(ledger)
         stamp(home, ledger)
         (one,) = Approvals.read(ledger).refused
