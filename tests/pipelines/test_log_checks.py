@@ -4,12 +4,15 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import editors
+import editors.load
 from pipelines.chains import chain_problems
 from pipelines.integrity import verify_home
 from pipelines.log_checks import Pins, dependents, first_bad, log_problems
@@ -23,6 +26,7 @@ from registry.keys import SigningKey, fingerprint, log_key
 from registry.ledger import Ledger
 from registry.merkle import Frontier
 from registry.notes import Checkpoint, verifier_key
+from registry.releases import ReleaseStore
 from registry.walk import leaf_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -348,6 +352,35 @@ def test_a_release_whose_delta_is_damaged_cannot_be_rebuilt(weights_home: Home) 
     with Ledger.open(weights_home) as ledger:
         (problem,) = chain_problems(weights_home, ledger)
     assert problem.startswith("release 2 cannot be rebuilt: ")
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        self.calls += 1
+        return self.function(*args, **more)
+
+
+def test_each_base_is_loaded_once_and_a_shared_delta_put_on_once(
+    weights_home: Home, publishing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ledger.open(weights_home) as ledger:
+        second = ReleaseStore(ledger).get(2)
+        drafts = publishing(weights_home)
+        for parent in (2, 1):
+            draft = replace(drafts.of(parent=parent), model=second.model, base_digest=second.base_digest)
+            kept = {"deltas": second.deltas, "weights_digest": second.weights_digest}
+            bare = {"deltas": (), "weights_digest": second.base_digest}
+            publish(weights_home, ledger, replace(draft, **(kept if parent == 2 else bare)), AT)
+        load, read = Counted(editors.load.load_model), Counted(editors.read_delta)
+        monkeypatch.setattr(editors.load, "load_model", load)
+        monkeypatch.setattr(editors, "read_delta", read)
+        assert list(chain_problems(weights_home, ledger)) == []
+    assert (load.calls, read.calls) == (1, 1)
 
 
 def test_a_base_that_is_gone_is_named(home: Home) -> None:
