@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
+from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, revoke
+from pipelines.commands import rows as held
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -48,13 +49,14 @@ GROUPS: Groups = {
             "demo": loop.demo,
             "update": loop.update,
             "ask": answers.ask,
+            "revoke": revoke.revoke,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
     ),
     "rows": (
         "Rows that were not let in, and a person's word for them.",
-        {"list": rows.list_rows, "release": rows.release},
+        {"list": held.list_rows, "release": held.release},
     ),
     "releases": (
         "Published states of what the model knows.",
