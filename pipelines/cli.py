@@ -15,8 +15,20 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, revoke
-from pipelines.commands import rows as held
+from pipelines.commands import (
+    answers,
+    audits,
+    benchmarks,
+    doctor,
+    freshness,
+    ledgers,
+    loop,
+    models,
+    options,
+    releases,
+    revoke,
+    rows,
+)
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -56,7 +68,7 @@ GROUPS: Groups = {
     ),
     "rows": (
         "Rows that were not let in, and a person's word for them.",
-        {"list": held.list_rows, "release": held.release},
+        {"list": rows.list_rows, "release": rows.release},
     ),
     "releases": (
         "Published states of what the model knows.",
@@ -76,6 +88,9 @@ GROUPS: Groups = {
             "report": audits.report,
             "card": audits.card,
             "verify": audits.verify,
+            "checkpoint": ledgers.checkpoint,
+            "witness": ledgers.witness,
+            "export": ledgers.export,
             "due": freshness.due,
         },
     ),

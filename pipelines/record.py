@@ -11,6 +11,7 @@ from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
 from registry.artifacts import store
+from registry.checkpoints import stamp
 from registry.events import RELEASE_PROCESSED
 from registry.facts import FactEvent
 from registry.records import KnownFact, Release
@@ -64,6 +65,7 @@ def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult)
         place.ledger.append(
             txn, outcome.status, {"feed": feed.digest, "gates": list(outcome.gates)}, place.actor, place.at
         )
+    stamp(place.home, place.ledger)
 
 
 def new_events(place: Workplace, routed: "Routed", written: "Written") -> Iterator[FactEvent]:
