@@ -15,7 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
+from pipelines.commands import (
+    answers,
+    audits,
+    benchmarks,
+    doctor,
+    freshness,
+    loop,
+    models,
+    options,
+    releases,
+    rows,
+    users,
+)
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -55,6 +67,10 @@ GROUPS: Groups = {
     "rows": (
         "Rows that were not let in, and a person's word for them.",
         {"list": rows.list_rows, "release": rows.release},
+    ),
+    "users": (
+        "Who may do what, and with which key they sign.",
+        {"add": users.add, "list": users.list_users, "revoke": users.revoke},
     ),
     "releases": (
         "Published states of what the model knows.",

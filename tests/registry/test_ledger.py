@@ -20,6 +20,7 @@ from registry.ledger import Event, Ledger
 from registry.merkle import tree_root
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
+from registry.requests import RequestStore
 from registry.tables import APPEND_ONLY
 
 WRITERS, APPENDS = 4, 15
@@ -117,6 +118,8 @@ def one_of_each(ledger: Ledger, at: datetime) -> None:
         ReleaseStore(ledger).register(txn, 1, "1", "d", {}, at)
         FactStore(ledger).append(txn, event)
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
+        RequestStore(ledger).keep(txn, 1, 1, {"operation": "facts"})
+        RequestStore(ledger).comment(txn, 1, "why?")
 
 
 TAMPERED = [
