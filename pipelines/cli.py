@@ -25,6 +25,7 @@ from pipelines.commands import (
     models,
     options,
     releases,
+    requests,
     rows,
     users,
 )
@@ -67,6 +68,23 @@ GROUPS: Groups = {
     "rows": (
         "Rows that were not let in, and a person's word for them.",
         {"list": rows.list_rows, "release": rows.release},
+    ),
+    "request": (
+        "One change, asked for, tried out, approved by another, carried out.",
+        {
+            "add": requests.add,
+            "change": requests.change,
+            "list": requests.list_requests,
+            "show": requests.show,
+            "dry-run": requests.dry_run,
+            "approve": requests.approve,
+            "reject": requests.reject,
+            "withdraw": requests.withdraw,
+            "comment": requests.comment,
+            "run": requests.run,
+            "break-glass": requests.break_glass,
+            "serve": requests.serve,
+        },
     ),
     "users": (
         "Who may do what, and with which key they sign.",
