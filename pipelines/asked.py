@@ -66,8 +66,14 @@ def content_of(
         if rule not in DESPITE:
             raise UnknownNameError("rule that can be overruled", rule, DESPITE)
     cells = [{name: text for name, text in row.items() if text} for row in rows]
+    if "personal_data" in despite:  # what is declared personal is kept out of the weights
+        cells = [{**row, "sensitivity": _at_least_personal(row.get("sensitivity", ""))} for row in cells]
     named = {"facts": list(dict.fromkeys(facts)), "despite": sorted(set(despite))}
     return {"operation": operation, "rows": cells, "reason": reason.strip(), **named}
+
+
+def _at_least_personal(declared: str) -> str:
+    return "personal" if declared in ("", "public", "internal") else declared
 
 
 def rows_of_feed(path: Path) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ import typer
 
 from pipelines.commands import (
     answers,
+    asking,
     audits,
     benchmarks,
     doctor,
@@ -72,8 +73,8 @@ GROUPS: Groups = {
     "request": (
         "One change, asked for, tried out, approved by another, carried out.",
         {
-            "add": requests.add,
-            "change": requests.change,
+            "add": asking.add,
+            "change": asking.change,
             "list": requests.list_requests,
             "show": requests.show,
             "dry-run": requests.dry_run,

@@ -208,6 +208,24 @@ def state_of(home: Home, number: int, at: datetime | None = None) -> str:
         return book_with(ledger, number).state(number, moment)
 
 
+def expiry_of(home: Home, number: int) -> datetime:
+    """From when on nobody can approve a request any more.
+
+    Raises:
+        UnknownNameError: there is none of this number.
+    """
+    with Ledger.open(home) as ledger:
+        return book_with(ledger, number).get(number).expires
+
+
+def open_requests(home: Home, at: datetime | None = None) -> list[int]:
+    """Numbers of the requests that nothing has ended."""
+    moment = at or datetime.now(UTC)
+    with Ledger.open(home) as ledger:
+        book = Approvals.read(ledger)
+    return [number for number in sorted(book.requests) if book.state(number, moment) in ("open", "approved")]
+
+
 def list_requests(home: Home, state: str | None = None, at: datetime | None = None) -> list[dict[str, Any]]:
     """Every request, or those in one state, with what it asks for in words."""
     moment = at or datetime.now(UTC)

@@ -1,20 +1,16 @@
 """`dmmgov users add | list | revoke`: who may do what."""
 
 from datetime import UTC, datetime, time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines import console
+from pipelines.commands.asking import KeyFile
 from pipelines.commands.options import AsJson, day_of, home_of
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, . _ -")]
 Admin = Annotated[str, typer.Option("--as", metavar="ADMIN", help="The admin who signs; nobody for the first user.")]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option("--key", metavar="FILE", help="Private key of who signs; keys/NAME.pem in the home folder otherwise."),
-]
 
 
 def add(

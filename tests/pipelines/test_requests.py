@@ -176,9 +176,10 @@ def test_a_run_that_is_killed_is_finished_or_done_anew(home: Home, point: str, m
     made(home)
     approved(home)
     commit = record.commit
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(record, "commit", lambda *given: commit(*given, checkpoint=stop))
-        run(home)
+        with pytest.raises(Killed):
+            run(home)
     done = run(home, minutes=20)
     assert done.release == 2
     assert done.status == ("done_before" if point == "committed" else "published")
@@ -225,7 +226,8 @@ def test_who_asks_does_not_approve_and_a_change_voids(home: Home) -> None:
 
 
 def test_two_people_are_needed_for_personal_data_and_it_is_named(home: Home) -> None:
-    private = {"subject": "Chad", "relation": "currency", "object": "call +44 20 7946 0958", "source": "a letter"}
+    private = {"subject": "Ann Able", "relation": "phone", "object": "+44 20 7946 0958", "source": "a letter"}
+    private["prompt"] = "The number of Ann Able is"
     made(home, asked(private))
     assert show_request(home, 1)["tier"] == "high"
     approved(home, "bob")
@@ -235,11 +237,13 @@ def test_two_people_are_needed_for_personal_data_and_it_is_named(home: Home) -> 
     assert verify_home(home) == []
     number = made(home, asked(private, despite=["personal_data"]), minutes=20)
     approved(home, "bob", "cleo", number=number, minutes=21)
+    assert show_request(home, number)["content"]["rows"][0]["sensitivity"] == "personal", "kept out of the weights"
     done = run(home, number, minutes=22)
-    assert done.status == "published"
-    with Ledger.open(home) as ledger:
-        events = FactStore(ledger).events()
-    assert events[-1].fact.sensitivity == "personal", "it is kept out of the weights"
+    assert done.result is not None
+    assert done.result.rows[0].decision == "ADD"
+    assert done.blocked, "the random model's index does not answer for a relation of its own"
+    assert state_of(home, number, AT + 23 * MINUTE) == "approved", "what a gate blocks can be run again"
+    assert verify_home(home) == []
 
 
 def test_rules_in_force_may_ask_for_more_than_when_it_was_made(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
