@@ -42,6 +42,8 @@ class RequestedRow(RowRelease):
     @property
     def words(self) -> str:
         """Whose word it is, for the row's reasons."""
+        if self.seq < 0:
+            return f"request {self.feed}, taken as approved: {self.reason}"
         return f"request {self.feed} was approved by {self.by}: {self.reason}"
 
 

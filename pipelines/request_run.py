@@ -119,7 +119,7 @@ def _by_id(place: Workplace, mandate: Mandate) -> Execution:
         release = champion.number if champion else None
         with place.ledger.transaction() as txn:
             kind, payload = mandate.executed(release, PAST[operation])
-            enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, datetime.now(UTC))
+            enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
         request = Approvals.read(place.ledger).get(number)
     return Execution(number, PAST[operation], request.release, mandate.approvers)
 
