@@ -38,6 +38,16 @@ class TierRule:
     roles: tuple[str, ...] = ("approver",)
     days: float = 14
 
+    def __post_init__(self) -> None:
+        """Refuse a rule by which nobody would be asked.
+
+        Raises:
+            ValueError: it asks for nobody, for roles that there are not, or expires at once.
+        """
+        Needs(self.approvals, tuple(self.roles))
+        if self.days <= 0:
+            raise ValueError(f"a request must last, got {self.days} days")
+
 
 @dataclass(frozen=True)
 class ApprovalPolicy:
@@ -53,11 +63,7 @@ class ApprovalPolicy:
         return rules[tier]
 
     def needs(self, tier: RiskTier) -> Needs:
-        """What a request of a tier needs.
-
-        Raises:
-            ValueError: the policy asks for nobody, or for roles that there are not.
-        """
+        """What a request of a tier needs."""
         rule = self.rule(tier)
         return Needs(rule.approvals, tuple(rule.roles))
 

@@ -120,12 +120,13 @@ class FakePrefect(BaseHTTPRequestHandler):
 
 @contextmanager
 def fake_prefect(runs: list[dict[str, Any]]) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
-    handler = type("Handler", (FakePrefect,), {"asked": [], "runs": runs})
+    taken: list[tuple[str, dict[str, Any]]] = []
+    handler = type("Handler", (FakePrefect,), {"asked": taken, "runs": runs})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/api", handler.asked
+        yield f"http://127.0.0.1:{server.server_port}/api", taken
     finally:
         server.shutdown()
         thread.join()

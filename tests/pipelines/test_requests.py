@@ -15,6 +15,7 @@ from pipelines.asked import content_of, ending_rows, known_facts, rows_of_feed
 from pipelines.dry_run import dry_run, report_path
 from pipelines.integrity import verify_home
 from pipelines.people import add_user, revoke_user
+from pipelines.publish import publish
 from pipelines.request_run import Execution, execute
 from pipelines.requests import (
     add_request,
@@ -164,8 +165,6 @@ def test_an_executed_request_never_runs_twice(home: Home) -> None:
 
 @pytest.mark.parametrize("point", ["before the commit", "committed"])
 def test_a_run_that_is_killed_is_finished_or_done_anew(home: Home, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import record
-
     class Killed(BaseException):
         pass
 
@@ -175,9 +174,8 @@ def test_a_run_that_is_killed_is_finished_or_done_anew(home: Home, point: str, m
 
     made(home)
     approved(home)
-    commit = record.commit
     with monkeypatch.context() as patch:
-        patch.setattr(record, "commit", lambda *given: commit(*given, checkpoint=stop))
+        patch.setattr("pipelines.record.commit", lambda *given: publish(*given, checkpoint=stop))
         with pytest.raises(Killed):
             run(home)
     done = run(home, minutes=20)
