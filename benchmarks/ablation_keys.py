@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from editors.bystanders import kept_keys
@@ -9,12 +10,13 @@ from editors.delta import WeightDelta, parameters_digest
 from editors.fitting import edit_layers, find_moments, split_reached
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
-from editors.memit import editor as memit
 from editors.memit.config import MemitConfig
 from editors.subject import Group, group_requests
 from editors.targets import Target
 from editors.trace import evaluating
 from registry.records import EditRequest
+
+memit: Any = import_module("editors.memit.editor")
 
 
 def by_context(groups: Sequence[Group], targets: Sequence[Target]) -> tuple[list[Group], list[Target]]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ import torch
 from benchmarks.ablation_keys import ByContext, of_usual_length
 from benchmarks.editors import keep_json
 from editors.load import LoadedModel, load_model
-from editors.memit import editor as memit
 from editors.memit.config import MemitConfig
 from editors.targets import Target
 from pipelines.bench_formats import read_rows
@@ -34,6 +34,7 @@ from registry.digests import digest_file
 from registry.home import Home
 from registry.text import is_settled
 
+memit: Any = import_module("editors.memit.editor")
 HERE = Path(__file__).resolve().parent
 KINDS = ("efficacy", "generalization", "neighbourhood")
 
@@ -123,7 +124,8 @@ class Shared:
         def fit(model: Any, layout: Any, groups: Any, layer: int, config: Any) -> list[Target]:
             calls.append(layer)
             if len(calls) > 1:
-                return plain(model, layout, groups, layer, config)
+                again: list[Target] = plain(model, layout, groups, layer, config)
+                return again
             key = (tuple(group.fact_ids for group in groups), layer, config)
             if key in self.found:
                 self.spent = self.found[key][1]

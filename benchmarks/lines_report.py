@@ -76,25 +76,36 @@ def _flips(run: Mapping[str, Any], base: Mapping[str, Any], kind: str) -> str:
 
 
 def router_section(found: Mapping[str, Any]) -> str:
-    """What the router made of mixed updates."""
+    """What the router made of mixed updates, by the share of neighbours that repair was to keep."""
     kinds = [kind for kind in found["before"] if kind != "perplexity"]
+    states = {"before": found["before"], **{_level(name): one for name, one in found["levels"].items()}}
     body = [
-        [when, *(share(found[when][kind]) for kind in kinds), f"{found[when]['perplexity']:.3f}"]
-        for when in ("before", "after")
+        [
+            when,
+            *(share(one[kind]) for kind in kinds),
+            f"{one['perplexity'] / found['before']['perplexity']:.4f}",
+            ", ".join(f"{name} {n}" for name, n in sorted(one.get("memories", {}).items())),
+            f"{one['cpu_seconds_repair']:.0f}" if "cpu_seconds_repair" in one else "-",
+        ]
+        for when, one in states.items()
     ]
-    counted = {
-        "routed to": found["routes"],
-        "because": found["reasons"],
-        "live in": found["memories"],
-        "moved to the index because": found["moved"],
-    }
+    counted = {"routed to": found["routes"], "because": found["reasons"]}
+    counted |= {f"moved to the index, {_level(name)}": one["moved"] for name, one in found["levels"].items()}
     told = [f"* {what}: {', '.join(f'{name} {n}' for name, n in of.items()) or 'none'}" for what, of in counted.items()]
     about = (
-        f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked, and "
-        f"perplexity is that of running text with the weight delta on: {found['perplexity_ratio']:.4f} of before. "
-        f"{found['cpu_seconds_write']:.0f} CPU s for all writes."
+        f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked. Repair "
+        f"is that of the loop; it asked {found['asked_by_repair']} sure neighbours, and the neighbours scored are "
+        "others. Each level goes on from the one above it. Perplexity is that of running text with the weight delta "
+        f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
+        "all writes."
     )
-    return "\n\n".join([about, table(["", *kinds, "perplexity"], body), "\n".join(told)])
+    head = ["", *kinds, "perplexity", "live in", "CPU s of repair"]
+    return "\n\n".join([about, table(head, body), "\n".join(told)])
+
+
+def _level(name: str) -> str:
+    """A level in words."""
+    return "only what the weights answer" if name == "answered" else f"{name} of neighbours kept"
 
 
 def domain_section(found: Mapping[str, Any]) -> str:

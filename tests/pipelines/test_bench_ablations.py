@@ -1,6 +1,7 @@
 """The ablations of MEMIT: what a variant changes, what is shared, and what the table says."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,8 +60,7 @@ def test_variants_are_run_once_on_an_untouched_model(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from editors.memit import editor as memit
-
+    memit: Any = import_module("editors.memit.editor")
     monkeypatch.setattr(modules.ablations, "load_model", lambda *_args, **_options: tiny_llama)
     monkeypatch.setattr(modules.ablations, "config_of", lambda *_: small(memit))
     before, plain, results = weights_digest(tiny_llama.model), memit.fit_targets, tmp_path / "ablations.json"
@@ -100,8 +100,7 @@ def small(memit: Any) -> Any:
 def test_targets_are_shared_between_variants_that_only_solve_otherwise(
     modules: SimpleNamespace, tiny_llama: LoadedModel, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from editors.memit import editor as memit
-
+    memit: Any = import_module("editors.memit.editor")
     monkeypatch.setattr(modules.ablations, "load_model", lambda *_args, **_options: tiny_llama)
     monkeypatch.setattr(modules.ablations, "config_of", lambda *_: small(memit))
     place = modules.ablations.place_of("m", data, 3, 0)
