@@ -160,6 +160,7 @@ def main() -> None:
     from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
+    from benchmarks.tracing_report import section as tracing_section
     from benchmarks.volatility import section as volatility_section
 
     path = HERE / "RESULTS.md"
@@ -168,6 +169,7 @@ def main() -> None:
         ("editors", lambda found: editors_section(found, HERE / "results")),
         ("lines", lines_section),
         ("ablations", ablations_section),
+        ("tracing", tracing_section),
         ("easyedit", peers_section),
         ("router", router_section),
         ("domain", domain_section),

@@ -445,13 +445,14 @@ def test_repair_goes_on_until_the_level_is_kept(
     place = scripts.router.Place(tiny_llama, Settings.load(), Home.at(tmp_path / "home"), 0)
     gates: list[Any] = []
 
-    class Bench(scripts.router.Bench):
-        def repair(self, written: Any) -> Any:
-            gates.append(self.gate)
-            return SimpleNamespace(written=written)
+    def repair(self: Any, written: Any) -> Any:
+        gates.append(self.gate)
+        return SimpleNamespace(written=written)
 
-    bench = Bench(None, (), (), lambda _: None, 3)
-    made = Written(SimpleNamespace(fact_ids=("a",)), {}, {"a": "memit"}, {})  # type: ignore[arg-type]
+    monkeypatch.setattr(scripts.router.Bench, "repair", repair)
+    bench = scripts.router.Bench(None, (), (), lambda _: None, 3)
+    delta: Any = SimpleNamespace(fact_ids=("a",))
+    made = Written(delta, {}, {"a": "memit"}, {})
     request = SimpleNamespace(fact=SimpleNamespace(id="a"), risk_tier="low")
     for level in (0.0, 0.97):
         scripts.router.at_level(place, bench, [request], made, level)
