@@ -202,6 +202,13 @@ def test_the_grid_begins_small_and_does_not_write_one_edit_twice(scripts: Simple
     ]
 
 
+def test_a_cell_can_have_numbers_of_its_own(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    cell = scripts.editors.Cell("memit", "batch", 2, config=tmp_path / "own.yaml")
+    command = cell.command("m", tmp_path, 0, tmp_path)
+    assert command[command.index("--config") + 1] == str(tmp_path / "own.yaml")
+    assert "--config" not in scripts.editors.Cell("memit", "batch", 2).command("m", tmp_path, 0, tmp_path)
+
+
 @pytest.fixture
 def calls(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that are run instead of being run; rome breaks, everything else gives figures."""
@@ -230,7 +237,7 @@ def test_a_run_goes_on_where_it_was_cut_off(
     common = ["--model", "m", "--data", str(data), "--results", str(results), "--work", str(tmp_path / "work")]
     assert scripts.editors.main([*common, "--editors", "memit", "rome", "--n", "1", "--modes", "batch"]) == 1
     assert (
-        "left out: Cell(editor='rome', mode='batch', n=1, group=1): exit status 1: dmmgov: no"
+        "left out: Cell(editor='rome', mode='batch', n=1, group=1, config=None): exit status 1: dmmgov: no"
         in capsys.readouterr().out
     )
     assert scripts.editors.main([*common, "--editors", "memit", "--n", "1", "3", "--modes", "batch"]) == 0
