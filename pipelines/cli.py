@@ -17,6 +17,7 @@ import typer
 
 from pipelines.commands import (
     answers,
+    asking,
     audits,
     benchmarks,
     doctor,
@@ -26,7 +27,10 @@ from pipelines.commands import (
     models,
     options,
     releases,
+    requests,
+    revoke,
     rows,
+    users,
 )
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
@@ -60,6 +64,7 @@ GROUPS: Groups = {
             "demo": loop.demo,
             "update": loop.update,
             "ask": answers.ask,
+            "revoke": revoke.revoke,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
@@ -67,6 +72,27 @@ GROUPS: Groups = {
     "rows": (
         "Rows that were not let in, and a person's word for them.",
         {"list": rows.list_rows, "release": rows.release},
+    ),
+    "request": (
+        "One change, asked for, tried out, approved by another, carried out.",
+        {
+            "add": asking.add,
+            "change": asking.change,
+            "list": requests.list_requests,
+            "show": requests.show,
+            "dry-run": requests.dry_run,
+            "approve": requests.approve,
+            "reject": requests.reject,
+            "withdraw": requests.withdraw,
+            "comment": requests.comment,
+            "run": requests.run,
+            "break-glass": requests.break_glass,
+            "serve": requests.serve,
+        },
+    ),
+    "users": (
+        "Who may do what, and with which key they sign.",
+        {"add": users.add, "list": users.list_users, "revoke": users.revoke},
     ),
     "releases": (
         "Published states of what the model knows.",

@@ -152,7 +152,7 @@ def _executions(connection: Connection, void: set[int]) -> Iterator[str]:
     logged = {
         payload["release"]: (seq, (payload["request"], payload["content"]))
         for seq, payload in _payloads(connection, EXECUTED)
-        if seq not in void and payload["release"] is not None
+        if seq not in void and payload["release"] is not None and not payload.get("by_id")
     }
     summaries = {
         payload["release"]: payload["body"].get("summary", {}).get("request")

@@ -20,7 +20,8 @@ from registry.ledger import Event, Ledger
 from registry.merkle import tree_root
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
-from registry.tables import APPEND_ONLY, checkpoints, cosignatures, request_comments, requests
+from registry.requests import RequestStore
+from registry.tables import APPEND_ONLY, checkpoints, cosignatures
 
 WRITERS, APPENDS = 4, 15
 NO_ZONE = datetime(2026, 1, 1)
@@ -117,8 +118,8 @@ def one_of_each(ledger: Ledger, at: datetime) -> None:
         ReleaseStore(ledger).register(txn, 1, "1", "d", {}, at)
         FactStore(ledger).append(txn, event)
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
-        txn.execute(insert(requests), [{"number": 1, "revision": 1, "body": "{}"}])
-        txn.execute(insert(request_comments), [{"request": 1, "place": 1, "words": "w"}])
+        RequestStore(ledger).keep(txn, 1, 1, {"operation": "facts"})
+        RequestStore(ledger).comment(txn, 1, "why?")
         txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
         txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
 
