@@ -157,6 +157,7 @@ def main() -> None:
     from benchmarks.gates import section as gates_section
     from benchmarks.history_report import section as history_section
     from benchmarks.leakage_report import leakage_section
+    from benchmarks.ledger import section as ledger_section
     from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
@@ -181,6 +182,7 @@ def main() -> None:
         ("history", history_section),
         ("admission_speed", speed_section),
         ("gates", gates_section),
+        ("ledger", ledger_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

@@ -15,7 +15,23 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
+from pipelines.commands import (
+    answers,
+    asking,
+    audits,
+    benchmarks,
+    doctor,
+    freshness,
+    ledgers,
+    loop,
+    models,
+    options,
+    releases,
+    requests,
+    revoke,
+    rows,
+    users,
+)
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -48,6 +64,7 @@ GROUPS: Groups = {
             "demo": loop.demo,
             "update": loop.update,
             "ask": answers.ask,
+            "revoke": revoke.revoke,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
@@ -55,6 +72,27 @@ GROUPS: Groups = {
     "rows": (
         "Rows that were not let in, and a person's word for them.",
         {"list": rows.list_rows, "release": rows.release},
+    ),
+    "request": (
+        "One change, asked for, tried out, approved by another, carried out.",
+        {
+            "add": asking.add,
+            "change": asking.change,
+            "list": requests.list_requests,
+            "show": requests.show,
+            "dry-run": requests.dry_run,
+            "approve": requests.approve,
+            "reject": requests.reject,
+            "withdraw": requests.withdraw,
+            "comment": requests.comment,
+            "run": requests.run,
+            "break-glass": requests.break_glass,
+            "serve": requests.serve,
+        },
+    ),
+    "users": (
+        "Who may do what, and with which key they sign.",
+        {"add": users.add, "list": users.list_users, "revoke": users.revoke},
     ),
     "releases": (
         "Published states of what the model knows.",
@@ -74,6 +112,9 @@ GROUPS: Groups = {
             "report": audits.report,
             "card": audits.card,
             "verify": audits.verify,
+            "checkpoint": ledgers.checkpoint,
+            "witness": ledgers.witness,
+            "export": ledgers.export,
             "due": freshness.due,
         },
     ),

@@ -114,7 +114,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
     known = known_after(place, routed, written)
-    index = _index(place, known)
+    index = stored_index(place, known)
     changed = [item for item in routed.requests if item.operation in ("ADD", "UPDATE")]
     asked = [] if place.parent is None else changed
     settings = place.settings
@@ -144,7 +144,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         weights = _weights_digest(place, written, loaded)
     verdicts = [
         *_weight_gates(place, routed, repaired, read),
-        *_system_gates(place, asked, after, known, index),
+        *system_gates(place, asked, after, known, index),
     ]
     return Judged(
         written,
@@ -210,7 +210,7 @@ def _weight_gates(
     return judge_family(repaired.final, policy, tier, fluency=read.fluency, entropy=read.entropy).verdicts
 
 
-def _system_gates(
+def system_gates(
     place: Workplace, asked: Sequence[EditRequest], after: Freshness, known: Sequence[KnownFact], index: Path
 ) -> Iterator[Verdict]:
     """The gates on what the whole system answers: what changed, and a sample of what is known."""
@@ -234,7 +234,7 @@ def _answered(request: EditRequest, reply: "Reply") -> Answered:
     return Answered(request.question, reply.known and holds_answer(reply.text, request.answers), reply.text)
 
 
-def _index(place: Workplace, known: Sequence[KnownFact]) -> Path:
+def stored_index(place: Workplace, known: Sequence[KnownFact]) -> Path:
     """The stored retrieval index of the final state."""
     with track(f"index {len(known)} facts"):
         artifact = store(
