@@ -170,7 +170,8 @@ class _Revocation:
         failed = next((one for one in verdicts if one.decision != "pass"), None)
         if failed is not None:
             rest = recheck.companions(place, self._gone)
-            self._take_out(rest, f"what was left of its batch did not pass the gate {failed.guard}")
+            words = f"what was left of its batch did not pass the gate {failed.guard}: {failed.explanation}"
+            self._take_out(rest, words)
             with place.timed("gates"):
                 verdicts = recheck.after(place, self._gone)
         self.says = recheck.says(place)
