@@ -18,6 +18,7 @@ from pipelines.replay import replay
 from pipelines.settings import Settings
 from pipelines.staleness import CHECKED, Staleness, staleness
 from pipelines.timeliness import SETTINGS, TimelinessRun, ask_settings
+from registry.checkpoints import stamp
 from registry.facts import FactEvent, FactStore
 from registry.home import Home
 from registry.ledger import Ledger
@@ -184,4 +185,5 @@ def check_due(home: Home, count: int, day: date, actor: str) -> tuple[Mapping[st
                 payloads.append({**said, "setting": setting, "release": champion.number})
         with ledger.transaction() as txn:
             ledger.append_many(txn, [Event(CHECKED, one) for one in payloads], actor, datetime.now(UTC))
+        stamp(home, ledger)
         return tuple(payloads)

@@ -11,6 +11,7 @@ from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
 from registry.artifacts import store
+from registry.checkpoints import stamp
 from registry.events import RELEASE_PROCESSED
 from registry.facts import FactEvent
 from registry.records import KnownFact, Release
@@ -81,6 +82,7 @@ def record_only(
         place.ledger.append(
             txn, outcome.status, {"feed": feed.digest, "gates": list(outcome.gates)}, place.actor, place.at
         )
+    stamp(place.home, place.ledger)
 
 
 def _executed(
@@ -107,16 +109,16 @@ def new_events(place: Workplace, routed: "Routed", written: "Written") -> Iterat
                 continue
             if fact.id in routed.corrections:
                 reason = f"corrected by {fact.source}: it was never true"
-                yield _event(place, "retract", known[old].fact, None, known[old].memory, reason)
+                yield event_of(place, "retract", known[old].fact, None, known[old].memory, reason)
             else:
                 reason = f"ended by {request.operation} from {fact.source}"
-                yield _event(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
+                yield event_of(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
         if request.operation != "DELETE":
             asserted = replace(fact, recorded_at=place.at)
-            yield _event(place, "assert", asserted, None, memory, written.moved.get(fact.id, ""))
+            yield event_of(place, "assert", asserted, None, memory, written.moved.get(fact.id, ""))
 
 
-def _event(place: Workplace, kind: Any, fact: Any, end: date | None, memory: str, reason: str) -> FactEvent:
+def event_of(place: Workplace, kind: Any, fact: Any, end: date | None, memory: str, reason: str) -> FactEvent:
     """One fact event of this run; its place in the log and its release are given when it is committed."""
     return FactEvent(0, kind, fact, end, place.at, memory, 0, reason)
 
@@ -163,6 +165,11 @@ def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
         )
         if row.memory:
             yield "routed", {"fact": row.fact_id, "memory": row.memory, "why": row.why_there}
+    yield from gate_entries(outcome)
+
+
+def gate_entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Ledger entries of the gates of a run, one per gate."""
     for verdict in outcome.gates:
         passed = verdict["decision"] == "pass"
         told = {"gate": verdict["guard"], "why": verdict["explanation"], "family": outcome.family}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines import tracking
 from registry.artifacts import sweep
+from registry.checkpoints import stamp
 from registry.home import Home
 from registry.intents import IntentStore
 from registry.ledger import Ledger
@@ -46,15 +47,19 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
                 IntentStore(ledger).clear(txn, "publish")
                 ledger.append(txn, "abandoned", body, "dmmgov", datetime.now(UTC))
             done.append(f"dropped release {body['release']}, which was begun and never published")
+        stamp(home, ledger)
     return done
 
 
 def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None:
     """Bring MLflow to where the ledger is: a version for every release, aliases where the ledger has them.
 
+    At the end the log's checkpoint is signed.
+
     Raises:
         DmmGovError: MLflow does not take part.
-        IntegrityError: an artefact of a release is not as recorded.
+        IntegrityError: an artefact of a release is not as recorded, or the log is not the one signed before.
+        InputError: the log's key is not at hand; everything else is done.
     """
     releases = ReleaseStore(ledger)
     with tracking.mlflow_client(home) as client:
@@ -78,6 +83,8 @@ def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None
         checkpoint("aliases moved")
     with ledger.transaction() as txn:
         IntentStore(ledger).clear(txn, "mlflow")
+    checkpoint("MLflow told")
+    stamp(home, ledger)
 
 
 def published_entry(ledger: Ledger, number: int) -> LedgerEntry:

@@ -87,8 +87,9 @@ def _feeds(connection: Connection) -> Iterator[str]:
         kept.setdefault(row["feed"], []).append((row["row"], row_digest(dict(row))))
     for number, (seq, payload) in entries.items():
         recorded, found = payload["rows"], kept.get(number, [])
+        known = set(recorded)
         for row_number, digest in found:
-            if digest not in recorded:
+            if digest not in known:
                 yield f"feed run {number}, row {row_number}: the table differs from entry {seq}"
         if len(found) != len(recorded):
             yield f"feed run {number}: entry {seq} records {len(recorded)} rows, the table has {len(found)}"

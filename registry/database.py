@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
@@ -13,7 +13,7 @@ from registry.errors import DmmGovError, InputError, IntegrityError
 from registry.home import LEDGER_VARIABLE, Home
 
 SCHEMA = 2
-"""Version of the tables, kept in SQLite's user_version."""
+"""Version of the tables, kept in SQLite's user_version; a later one only adds tables, which opening makes."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
 SETUP_LOCK = 0x646D6D73
@@ -115,12 +115,15 @@ def _sqlite(url: URL) -> Engine:
     try:
         with engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version < SCHEMA:  # a later version only adds tables
+            missing = set(tables.metadata.tables) - set(inspect(connection).get_table_names())
+        if not 0 <= version <= SCHEMA:
+            raise InputError(
+                f"a ledger of version {SCHEMA} at most", f"version {version} in {path}", "use its own release"
+            )
+        if version < SCHEMA or missing:
             with engine.execution_options(dmmgov_write=True).begin() as connection:
                 _make(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-        elif version != SCHEMA:
-            raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", "use its own release")
     except OperationalError as error:
         engine.dispose()
         words = first_line(error)

@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from registry.digests import digest_json
 from registry.events import EventKind, FactEvent, view
-from registry.snapshots import SNAPSHOT, as_of_table, memory_counts, read_snapshot, stale, write_snapshot
+from registry.snapshots import (
+    SNAPSHOT,
+    as_of_table,
+    events_table,
+    holds_lineage,
+    memory_counts,
+    read_snapshot,
+    stale,
+    write_snapshot,
+)
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from registry.ledger import Ledger, Transaction
 
 __all__ = [
@@ -21,6 +32,7 @@ __all__ = [
     "FactEvent",
     "FactStore",
     "as_of_table",
+    "holds_lineage",
     "memory_counts",
     "read_snapshot",
     "stale",
@@ -46,6 +58,20 @@ class FactStore:
             statement = statement.where(tables.facts.c.release.in_(sorted(releases)))
         with self.ledger.read() as connection:
             return [FactEvent.from_row(dict(row)) for row in connection.execute(statement).mappings()]
+
+    def table(self) -> "pa.Table":
+        """All events as a snapshot would hold them, in the order of `seq`.
+
+        Raises:
+            ValueError: a row holds what is no date or time.
+        """
+        from sqlalchemy import select
+
+        from registry import tables
+
+        with self.ledger.read() as connection:
+            rows = connection.execute(select(tables.facts).order_by(tables.facts.c.seq)).mappings()
+            return events_table(dict(row) for row in rows)
 
     def next_seq(self) -> int:
         """The position that the next event will have."""

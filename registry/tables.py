@@ -108,6 +108,25 @@ feed_rows = Table(
 )
 """What became of each of its rows, with the reasons and the raw text."""
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+)
+"""The log's signed checkpoints, as notes with the log's own signature."""
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", Integer, ForeignKey("checkpoints.size"), primary_key=True, autoincrement=False),
+    Column("witness", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+)
+"""What witnesses put below a checkpoint."""
+
 requests = Table(
     "requests",
     metadata,
@@ -126,7 +145,10 @@ request_comments = Table(
 )
 """What was said about requests."""
 
-APPEND_ONLY = (entries, heads, facts, releases, versions, feeds, feed_rows, requests, request_comments)
+APPEND_ONLY = (
+    *(entries, heads, facts, releases, versions, feeds, feed_rows),
+    *(requests, request_comments, checkpoints, cosignatures),
+)
 
 
 def append_only_ddl(dialect: str) -> list[str]:

@@ -109,7 +109,8 @@ def test_an_empty_home_has_nothing_to_report(home: Home) -> None:
         report(home)
     with pytest.raises(InputError, match="nothing is published yet"):
         run(home)
-    assert verify(home) == AuditResult((), {"ledger_entries": 0, "releases": 0, "artefacts": 0, "facts": 0, "feeds": 0})
+    kinds = ("ledger_entries", "checkpoints", "releases", "artefacts", "facts", "feeds")
+    assert verify(home) == AuditResult((), dict.fromkeys(kinds, 0))
     assert not home.reports.exists()
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
@@ -21,7 +21,7 @@ from registry.merkle import tree_root
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
 from registry.requests import RequestStore
-from registry.tables import APPEND_ONLY
+from registry.tables import APPEND_ONLY, checkpoints, cosignatures
 
 WRITERS, APPENDS = 4, 15
 NO_ZONE = datetime(2026, 1, 1)
@@ -120,6 +120,8 @@ def one_of_each(ledger: Ledger, at: datetime) -> None:
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
         RequestStore(ledger).keep(txn, 1, 1, {"operation": "facts"})
         RequestStore(ledger).comment(txn, 1, "why?")
+        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
+        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
 
 
 TAMPERED = [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from pipelines.publish import ReleaseDraft, publish, recover
@@ -25,7 +25,7 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
-from registry.tables import APPEND_ONLY
+from registry.tables import APPEND_ONLY, checkpoints, cosignatures, request_comments, requests
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -144,6 +144,10 @@ def fill(ledger: Ledger, at: datetime) -> None:
         releases.set_alias(txn, "champion", 1, at=at)
         FactStore(ledger).append(txn, FactEvent(0, "assert", replace(PARIS, recorded_at=at), None, at, "rag", 1))
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
+        txn.execute(insert(requests), [{"number": 1, "revision": 1, "body": "{}"}])
+        txn.execute(insert(request_comments), [{"request": 1, "place": 1, "words": "w"}])
+        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
+        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
 
 
 def test_what_goes_in_comes_out_as_on_sqlite(home: Home, ledger: Ledger, at: datetime, tmp_path: Path) -> None:
