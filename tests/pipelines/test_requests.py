@@ -465,6 +465,22 @@ def test_what_takes_entries_notes_the_request_in_its_own_transaction(
     assert kinds(home).count(EXECUTED) == 1
 
 
+def test_a_fact_is_revoked_on_request_in_one_transaction_with_the_release(home: Home) -> None:
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("revoke", "it was never true", facts=[peru]))
+    approved(home)
+    done = run(home)
+    assert (done.status, done.release) == ("revoked", 2)
+    assert peru not in known(home)
+    with Ledger.open(home) as ledger:
+        (entry,) = ledger.entries(EXECUTED)
+        published = ledger.entries("published")[-1]
+    assert (entry.payload["release"], published.payload["release"]) == (2, 2)
+    assert entry.recorded_at == published.recorded_at
+    assert run(home, minutes=20).status == "done_before"
+    assert verify_home(home) == []
+
+
 def test_an_operation_that_is_not_there_leaves_the_request_approved(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
