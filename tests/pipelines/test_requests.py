@@ -481,6 +481,25 @@ def test_a_fact_is_revoked_on_request_in_one_transaction_with_the_release(home: 
     assert verify_home(home) == []
 
 
+def test_a_revocation_that_is_withdrawn_meanwhile_is_not_published(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import guard
+
+    index = guard.stored_index
+
+    def slow(*given: Any) -> Any:
+        decide(home, 1, "withdraw", by="rita", at=AT + 11 * MINUTE)
+        return index(*given)
+
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("revoke", "it was never true", facts=[peru]))
+    approved(home)
+    monkeypatch.setattr(guard, "stored_index", slow)
+    with pytest.raises(BlockedError, match="is withdrawn"):
+        run(home)
+    assert peru in known(home)
+    assert EXECUTED not in kinds(home)
+
+
 def test_an_operation_that_is_not_there_leaves_the_request_approved(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
