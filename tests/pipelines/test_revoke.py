@@ -15,6 +15,7 @@ from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.load import LoadedModel, weights_digest
 from guards.base import Verdict
+from guards.family import judge_family
 from pipelines import rechecks, steps
 from pipelines.answer import open_answerer
 from pipelines.integrity import verify_home
@@ -152,7 +153,7 @@ def test_a_question_is_answered_as_it_would_have_been_at_a_moment(world: Home) -
 def test_a_fact_leaves_the_weights_and_its_companion_stays_where_the_gates_pass(
     written: Home, tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = rechecks.judge_family
+    judge = judge_family
 
     def lenient(*case: Any, **more: Any) -> SimpleNamespace:
         """Every gate passes, as it would with a model that has learnt what was written."""
