@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines import steps
 from pipelines.asked import feed_of, known_facts, told
 from pipelines.requests import book_with
-from pipelines.scratch import scratch_copy
-from pipelines.workplace import Workplace
+from pipelines.scratch import scratch_place
+from pipelines.signing import stamp_log
 from registry.artifacts import fsync_folder
 from registry.digests import canonical_json, digest_bytes
 from registry.home import Home
@@ -24,6 +24,7 @@ from registry.requests import TRIED, Request, RequestStore
 
 if TYPE_CHECKING:
     from pipelines.guard import Judged
+    from pipelines.workplace import Workplace
     from registry.records import Fact, KnownFact
 
 NEIGHBOURS = 5
@@ -63,18 +64,14 @@ def dry_run(
         request = book.get(number)
         content = RequestStore(ledger).content(request)
         named = known_facts(ledger, content["facts"]) if book.state(number, moment) != "executed" else []
-    with (
-        track(f"try request {number}"),
-        scratch_copy(home) as copy,
-        Workplace.opened(copy, None, actor, moment) as place,
-    ):
+    with track(f"try request {number}"), scratch_place(home, actor, moment) as place:
         found = _facts(place, named) if content["facts"] else _rows(place, request, content, quick, only)
     report = {"request": number, "content": request.content, "asks": told(content), "at": moment.isoformat(), **found}
     return {**report, "digest": _keep(home, report, actor, moment)}
 
 
 def _rows(
-    place: Workplace, request: Request, content: Mapping[str, Any], quick: bool, only: Sequence[str] | None
+    place: "Workplace", request: Request, content: Mapping[str, Any], quick: bool, only: Sequence[str] | None
 ) -> dict[str, Any]:
     """Take the rows through the loop up to the gates."""
     feed = feed_of(request, content, -1, THOSE)
@@ -110,7 +107,7 @@ def _rows(
     }
 
 
-def _facts(place: Workplace, named: Sequence["KnownFact"]) -> dict[str, Any]:
+def _facts(place: "Workplace", named: Sequence["KnownFact"]) -> dict[str, Any]:
     """What is asked for by id: which facts, where they live, and what lies near them."""
     rows = [
         {
@@ -126,7 +123,7 @@ def _facts(place: Workplace, named: Sequence["KnownFact"]) -> dict[str, Any]:
     return {"would": would, "rows": rows, "gates": [], "neighbours": near, "moved": [], "untouched": {}, "seconds": {}}
 
 
-def _near(place: Workplace, fact: "Fact") -> list[dict[str, Any]]:
+def _near(place: "Workplace", fact: "Fact") -> list[dict[str, Any]]:
     """Known facts of the same relation that are nearest in meaning: those that a change in the weights may touch."""
     from pipelines.indexing import open_index
 
@@ -177,6 +174,7 @@ def _keep(home: Home, report: Mapping[str, Any], actor: str, at: datetime) -> st
             "would": report["would"],
         }
         ledger.append(txn, TRIED, values, actor, at)
+    stamp_log(home)
     return digest
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.signing import enter, key_of, key_path, made_key
+from pipelines.signing import enter, key_of, key_path, made_key, stamp_log
 from registry.approvals import Approvals
 from registry.errors import InputError, UnknownNameError
 from registry.home import Home
@@ -82,6 +82,7 @@ def add_user(
         with ledger.transaction() as txn:
             marked = {**values, "bootstrap": True, "note": "first user; nobody vouches for it"} if first else values
             book = enter(ledger, txn, USER_ADDED, marked, admin, moment)
+    stamp_log(home)
     return book.users.history[name][-1]
 
 
@@ -114,6 +115,7 @@ def revoke_user(home: Home, name: str, *, by: str, key: Path | None = None, at: 
         told = {"signed": word.text, "signer": word.public, "signature": word.signature}
         with ledger.transaction() as txn:
             book = enter(ledger, txn, USER_REVOKED, {**body, "by": by, **told}, by, moment)
+    stamp_log(home)
     revoked = book.users.history[name][-1]
     path = key_path(home, name)
     if path.exists():  # a new key may be made under the name

@@ -101,27 +101,34 @@ PAST = {"forget": "forgotten", "revoke": "revoked"}
 def _by_id(place: Workplace, mandate: Mandate) -> Execution:
     """Forget or revoke facts.
 
-    The module of that name does it: its function of the same name takes the home, the ids, `actor` and `reason`; where
-    it takes `mandate` too, it notes in the transaction of its release that the request is done with.
+    The module of that name does it: its function of the same name takes the home and the ids, and of what is offered
+    here by name whatever it knows: `entries` go into the transaction of its release, in which `check` is to be called.
+    Where it takes no entries, the request is noted as done afterwards; a run that is killed between the two finds the
+    facts gone and notes it then.
     """
     operation, ids = mandate.content["operation"], tuple(mandate.content["facts"])
-    number = mandate.request.number
+    number, past = mandate.request.number, PAST[operation]
     carry_out = _function(operation)
-    champion = place.releases.champion()
     if _known(place, ids):
-        given: dict[str, Any] = {"actor": place.actor, "reason": f"request {number}: {mandate.content['reason']}"}
-        if "mandate" in inspect.signature(carry_out).parameters:
-            given["mandate"] = mandate
-        carry_out(place.home, ids, **given)
-        champion = place.releases.champion()
+        kind, payload = mandate.executed(place.releases.next_number(), past)
+        offered = {
+            "actor": place.actor,
+            "reason": f"request {number}: {mandate.content['reason']}",
+            "request": number,
+            "at": place.at,
+            "entries": ((kind, {**payload, "by_id": True}),),
+            "check": mandate.check,
+        }
+        known = inspect.signature(carry_out).parameters
+        carry_out(place.home, ids, **{name: value for name, value in offered.items() if name in known})
     request = Approvals.read(place.ledger).get(number)
-    if request.state != "executed":  # a function without mandate, or a run that was killed right after it
-        release = champion.number if champion else None
+    if request.state != "executed":
+        champion = place.releases.champion()
+        kind, payload = mandate.executed(champion.number if champion else None, past)
         with place.ledger.transaction() as txn:
-            kind, payload = mandate.executed(release, PAST[operation])
-            enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
-        request = Approvals.read(place.ledger).get(number)
-    return Execution(number, PAST[operation], request.release, mandate.approvers)
+            book = enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
+        request = book.get(number)
+    return Execution(number, past, request.release, mandate.approvers)
 
 
 def _function(operation: str) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.approving import record_rules, tier_of
 from pipelines.asked import relations_of, told
 from pipelines.settings import Settings
-from pipelines.signing import enter, key_of, signed
+from pipelines.signing import enter, key_of, signed, stamp_log
 from registry.approvals import Approvals
 from registry.digests import digest_json
 from registry.errors import BlockedError, InputError, UnknownNameError
@@ -92,6 +92,7 @@ def _ask(
             payload = {"request": number, "revision": revision, "content": digest, "requester": by, **needs}
             book = enter(ledger, txn, kind, payload | signed(key, kind, number, digest, by, at), by, at)
             RequestStore(ledger).keep(txn, number, revision, body)
+    stamp_log(home)
     return book.get(number)
 
 
@@ -126,6 +127,7 @@ def decide(
             book = enter(ledger, txn, kind, payload | word, by, moment)
             if words.strip():
                 book = _comment(ledger, txn, number, words.strip(), by, signer, moment)
+    stamp_log(home)
     return book.get(number)
 
 
@@ -142,7 +144,9 @@ def comment(
         raise InputError("words", "none", "say something")
     moment, signer = at or datetime.now(UTC), key_of(home, by, key)
     with Ledger.open(home) as ledger, ledger.transaction() as txn:
-        return _comment(ledger, txn, number, words.strip(), by, signer, moment).get(number)
+        book = _comment(ledger, txn, number, words.strip(), by, signer, moment)
+    stamp_log(home)
+    return book.get(number)
 
 
 def _comment(
@@ -164,12 +168,7 @@ def break_glass(
 ) -> Request:
     """Let two people stand in for the approvals of a request, which is told aloud and for good.
 
-    Args:
-        home: which home.
-        number: of the request.
-        people: the two, each with the file of the private key (the home folder's where it is None).
-        reason: why it cannot wait.
-        at: when; now where it is not given.
+    `people` are the two, each with the file of the private key (the home folder's where it is None).
 
     Raises:
         InputError: a key cannot be used.
@@ -185,6 +184,7 @@ def break_glass(
             words = [{"by": name, **signed(key, BREAK_GLASS, number, content, name, moment)} for name, key in keys]
             payload = {"request": number, "content": content, "reason": reason, "signatures": words}
             book = enter(ledger, txn, BREAK_GLASS, payload, people[0][0], moment)
+    stamp_log(home)
     return book.get(number)
 
 

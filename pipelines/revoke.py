@@ -5,7 +5,7 @@ The gates are asked again about what is left; where they do not show that it may
 the index. What the revoked fact had ended holds again. All of it is one new release; the ledger loses nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from pipelines.workplace import Workplace
 from registry.errors import BlockedError, InputError, UnknownNameError
 from registry.events import FactEvent, view
 from registry.home import Home
+from registry.ledger import Ledger
 from registry.progress import track
 from registry.records import Fact, KnownFact
 
@@ -65,6 +66,7 @@ def revoke(
     request: int | None = None,
     at: datetime | None = None,
     entries: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    check: Callable[[Ledger], None] | None = None,
 ) -> RevokeResult:
     """Take facts back and publish what is left as a new release.
 
@@ -76,6 +78,7 @@ def revoke(
         request: number of the approved request behind it, where there is one.
         at: when; now where it is not given.
         entries: further ledger entries of the same transaction.
+        check: called in that transaction before anything is written; what it raises stops the release.
 
     Raises:
         InputError: no reason, nothing is published, or the champion knows no such fact.
@@ -88,7 +91,7 @@ def revoke(
         if place.parent is None:
             raise InputError("a fact that was published", "a home without a release", "run `dmmgov update` first")
         taken = named(place, fact_ids)
-        return _Revocation(place, taken, reason.strip(), request, tuple(entries)).run()
+        return _Revocation(place, taken, reason.strip(), request, tuple(entries), check).run()
 
 
 def named(place: Workplace, fact_ids: Sequence[str]) -> list[KnownFact]:
@@ -121,6 +124,7 @@ class _Revocation:
     reason: str
     request: int | None
     entries: tuple[tuple[str, Mapping[str, Any]], ...]
+    check: Callable[[Ledger], None] | None
     moved: dict[str, str] = field(default_factory=dict)
     says: dict[str, str] = field(default_factory=dict)
 
@@ -170,7 +174,8 @@ class _Revocation:
         failed = next((one for one in verdicts if one.decision != "pass"), None)
         if failed is not None:
             rest = recheck.companions(place, self._gone)
-            self._take_out(rest, f"what was left of its batch did not pass the gate {failed.guard}")
+            words = f"what was left of its batch did not pass the gate {failed.guard}: {failed.explanation}"
+            self._take_out(rest, words)
             with place.timed("gates"):
                 verdicts = recheck.after(place, self._gone)
         self.says = recheck.says(place)
@@ -225,6 +230,7 @@ class _Revocation:
             gates=outcome.gates,
             summary=summary_of(place, outcome),
             entries=((REVOKED, payload), *gate_entries(outcome), *self.entries),
+            check=self.check,
         )
         return commit(place.home, place.ledger, draft, place.at).number
 

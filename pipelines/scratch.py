@@ -10,14 +10,26 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
+from pipelines.settings import Settings
+from pipelines.workplace import DEFAULT_MODEL, Workplace
 from registry import tables
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.releases import ReleaseStore
 
 BATCH = 5000
+
+
+@contextmanager
+def scratch_place(home: Home, actor: str, at: datetime) -> Iterator[Workplace]:
+    """A workplace in a copy of `home`: nothing is repaired in it, and no checkpoint is signed of what is tried."""
+    with scratch_copy(home) as copy, Ledger.open(copy) as ledger:
+        parent = ReleaseStore(ledger).champion()
+        model = parent.model if parent is not None else DEFAULT_MODEL
+        yield Workplace(copy, ledger, Settings.load(), model, actor, at, parent)
 
 
 @contextmanager

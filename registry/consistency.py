@@ -158,5 +158,7 @@ def _executions(connection: Connection, void: set[int]) -> Iterator[str]:
         payload["release"]: payload["body"].get("summary", {}).get("request")
         for _, payload in _payloads(connection, "published")
     }
-    found = {number: (one["request"], one["content"]) for number, one in summaries.items() if one}
+    found = {
+        number: (one.get("request"), one.get("content")) for number, one in summaries.items() if isinstance(one, dict)
+    }
     yield from _both("request of release", logged, found)

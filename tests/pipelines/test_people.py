@@ -137,3 +137,27 @@ def test_users_written_into_the_ledger_by_hand_are_found(home: Home) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("answers", "problem"), [(["correct horse"] * 2, ""), (["correct horse", "x"], "the same")])
+def test_a_passphrase_is_asked_for_on_the_terminal_and_a_new_one_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], problem: str
+) -> None:
+    for name in ("DMMGOV_PASSPHRASE", "DMMGOV_PASSPHRASE_ANN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    home = Home.at(tmp_path / "home")
+    if problem:
+        with pytest.raises(InputError, match=problem):
+            add_user(home, "ann", ["admin"])
+        assert not key_path(home, "ann").exists()
+        return
+    add_user(home, "ann", ["admin"])
+    assert asked == ["passphrase of ann: ", "passphrase of ann, again: "]

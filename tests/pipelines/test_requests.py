@@ -272,6 +272,20 @@ def test_rules_in_force_may_ask_for_more_than_when_it_was_made(home: Home, monke
     assert changed.payload["keys"]["low.approvals"] == [1, 2]
 
 
+def test_a_requester_cannot_make_an_own_request_less_risky_than_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.requests.tier_of", lambda *given: "low")
+        made(home, asked({**CHAD, "sensitivity": "personal"}))
+    assert show_request(home, 1)["needs"] == "1 of approver"
+    approved(home)
+    assert state_of(home, 1, AT + 3 * MINUTE) == "approved", "by its own needs"
+    assert not ready(home, 1, AT + 3 * MINUTE)
+    with pytest.raises(BlockedError, match=r"\(high risk\) lacks approvals: 1 more"):
+        run(home)
+
+
 def test_a_known_fact_is_ended_by_its_id(home: Home) -> None:
     peru = next(key for key, told in known(home).items() if told[0] == "Peru")
     with Ledger.open(home) as ledger:
@@ -375,7 +389,7 @@ def test_an_approval_that_somebody_wrote_into_the_ledger_lets_nothing_in(home: H
         second = ledger.append(txn, EXECUTED, done, "bob", AT + 2 * MINUTE)
     with pytest.raises(BlockedError, match="lacks approvals"):
         run(home)
-    problems = verify_home(home)
+    problems = [one for one in verify_home(home) if "counts for nothing" in one]
     assert [one.split(":")[0] for one in problems] == [
         f"entry {first.seq} (request_approved) counts for nothing",
         f"entry {second.seq} (request_executed) counts for nothing",
@@ -429,6 +443,61 @@ def test_facts_are_forgotten_or_revoked_by_id_once(
     assert run(home).status == "done_before"
     assert len(carried_out) == 1
     assert verify_home(home) == []
+
+
+def test_what_takes_entries_notes_the_request_in_its_own_transaction(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    seen: list[Any] = []
+
+    def stand_in(home: Home, ids: Sequence[str], *, actor: str, entries: Any, check: Any, at: datetime) -> None:
+        with Ledger.open(home) as ledger, ledger.transaction() as txn:
+            check(ledger)
+            for kind, payload in entries:
+                seen.append(ledger.append(txn, kind, payload, actor, at).kind)
+
+    monkeypatch.setattr(request_run, "_function", lambda operation: stand_in)
+    made(home, content_of("revoke", "why", facts=[peru]))
+    approved(home)
+    done = run(home)
+    assert (done.status, done.release, seen) == ("revoked", 2, [EXECUTED])
+    assert kinds(home).count(EXECUTED) == 1
+
+
+def test_a_fact_is_revoked_on_request_in_one_transaction_with_the_release(home: Home) -> None:
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("revoke", "it was never true", facts=[peru]))
+    approved(home)
+    done = run(home)
+    assert (done.status, done.release) == ("revoked", 2)
+    assert peru not in known(home)
+    with Ledger.open(home) as ledger:
+        (entry,) = ledger.entries(EXECUTED)
+        published = ledger.entries("published")[-1]
+    assert (entry.payload["release"], published.payload["release"]) == (2, 2)
+    assert entry.recorded_at == published.recorded_at
+    assert run(home, minutes=20).status == "done_before"
+    assert verify_home(home) == []
+
+
+def test_a_revocation_that_is_withdrawn_meanwhile_is_not_published(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import guard
+
+    index = guard.stored_index
+
+    def slow(*given: Any) -> Any:
+        decide(home, 1, "withdraw", by="rita", at=AT + 11 * MINUTE)
+        return index(*given)
+
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("revoke", "it was never true", facts=[peru]))
+    approved(home)
+    monkeypatch.setattr(guard, "stored_index", slow)
+    with pytest.raises(BlockedError, match="is withdrawn"):
+        run(home)
+    assert peru in known(home)
+    assert EXECUTED not in kinds(home)
 
 
 def test_an_operation_that_is_not_there_leaves_the_request_approved(

@@ -272,3 +272,25 @@ def test_a_restart_in_the_middle_loses_nothing_that_was_committed(
     with ledger.transaction() as txn:
         ledger.append(txn, "after", {}, "tester", at)
     assert ledger.verify() == []
+
+
+def test_requests_are_asked_for_and_approved_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.asked import content_of
+    from pipelines.people import add_user
+    from pipelines.requests import add_request, comment, decide, ready, show_request
+    from registry.errors import BlockedError
+
+    monkeypatch.setenv("DMMGOV_PASSPHRASE", "correct horse")
+    add_user(home, "ann", ["admin", "requester"])
+    add_user(home, "bob", ["approver"], by="ann")
+    row = {"subject": "Chad", "relation": "currency", "object": "franc", "source": "a letter"}
+    assert add_request(home, content_of("facts", "why", rows=[row]), by="ann").number == 1
+    comment(home, 1, "is this sure?", by="bob")
+    with pytest.raises(BlockedError):
+        decide(home, 1, "approve", by="ann")
+    decide(home, 1, "approve", by="bob")
+    assert ready(home, 1)
+    assert show_request(home, 1)["approved_by"] == ["bob"]
+    with Ledger.open(home) as ledger:
+        assert ledger.verify() == []
+        assert list(table_problems(ledger)) == []
