@@ -7,7 +7,6 @@ from registry.certificate import PURPOSE, SECTIONS, Certificate, missing
 from registry.errors import BlockedError, InputError
 from registry.keys import SigningKey
 
-
 FIELDS = [(name, field) for name, (_, fields) in SECTIONS.items() for field in fields]
 
 
