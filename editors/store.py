@@ -10,13 +10,13 @@ from torch import Tensor
 
 from editors.base import FactEffect
 from editors.delta import WeightDelta
-from editors.factors import LayerDelta, Rule, lone_basis
+from editors.factors import LayerDelta
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 
 TENSORS, RECORD = "delta.safetensors", "delta.json"
-FORMAT = 1
-_FACTORS = ("left", "right", "basis", "gram")
+FORMAT = 2
+_FACTORS = ("left", "right", "gram")
 
 
 def save_delta(delta: WeightDelta, folder: Path) -> None:
@@ -29,7 +29,6 @@ def save_delta(delta: WeightDelta, folder: Path) -> None:
         f"{index}.{name}": tensor.contiguous()
         for index, layer in enumerate(delta.layers)
         for name, tensor in layer.tensors().items()
-        if name != "basis" or len(layer.gram) != 1
     }
     record: dict[str, Any] = {
         "digest": delta.digest,
@@ -77,7 +76,7 @@ def read_delta(folder: Path) -> WeightDelta:
     try:
         tensors = load_file(str(folder / TENSORS))
         layers = tuple(
-            _read_layer(layer, record["rule"], {name: tensors.get(f"{index}.{name}") for name in _FACTORS})
+            _read_layer(layer, {name: tensors.get(f"{index}.{name}") for name in _FACTORS})
             for index, layer in enumerate(record["layers"])
         )
         delta = WeightDelta(
@@ -97,13 +96,12 @@ def read_delta(folder: Path) -> WeightDelta:
     return delta
 
 
-def _read_layer(layer: Mapping[str, Any], rule: Rule, tensors: Mapping[str, Tensor | None]) -> LayerDelta:
-    """One layer from its stored factors; the basis of a single column follows from the others."""
-    left, right, basis, gram = (tensors[name] for name in _FACTORS)
-    if left is None or right is None or gram is None or (basis is None and len(gram) != 1):
+def _read_layer(layer: Mapping[str, Any], tensors: Mapping[str, Tensor | None]) -> LayerDelta:
+    """One layer from its stored factors."""
+    left, right, gram = (tensors[name] for name in _FACTORS)
+    if left is None or right is None or gram is None:
         raise KeyError(f"factors of {layer['parameter']}")
-    basis = lone_basis(rule, right, gram) if basis is None else basis
-    return LayerDelta(layer["parameter"], layer["transposed"], left, right, basis, gram)
+    return LayerDelta(layer["parameter"], layer["transposed"], left, right, gram)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class TrainedDelta(PatchDelta):
                 continue
             left, right = self.tensors[f"{index}.left"], self.tensors[f"{index}.right"]
             transposed, none = bool(self.record["transposed"][index]), torch.zeros(0)
-            added = LayerDelta(name, transposed, left, right, none, none).added_to(weight)
+            added = LayerDelta(name, transposed, left, right, none).added_to(weight)
             rows = self.tensors.get(f"{index}.rows")
             if rows is not None:
                 wide = rows.to(weight.device, torch.float64)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from registry.artifacts import MANIFEST, checked, staged, store
+from registry.artifacts import MANIFEST, checked, share, staged, store
 from registry.digests import canonical_json
 from registry.errors import DmmGovError
 from registry.home import Home
@@ -107,6 +107,7 @@ def build(home: Home, release: Release) -> tuple[str, dict[str, str]]:
             )
             for cache in folder.rglob("__pycache__"):
                 shutil.rmtree(cache)
+            share(folder, home.deltas, home.snapshots)
 
         kept = store(versions_folder(home), fill)
     return kept.digest, files_of(kept.path)

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.digests import canonical_json, digest_bytes, folder_manifest
+from registry.digests import canonical_json, digest_bytes, digest_file, folder_manifest
 from registry.errors import InputError, IntegrityError
 
 MANIFEST = "MANIFEST.json"
 STAGED_PREFIX = ".staged-"
+SHARED_BYTES = 1 << 12
+"""Files below this size are not worth a link."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,35 @@ def store_copy(root: Path, source: Path) -> Artifact:
         shutil.copytree(source, content, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
 
     return store(root, build)
+
+
+def share(folder: Path, *roots: Path) -> int:
+    """Let large files of `folder` that kept artefacts hold as well take their room once, as hard links.
+
+    Args:
+        folder: being filled, not stored yet.
+        roots: parents of kept artefacts.
+
+    Returns:
+        Bytes that were saved; on a file system without links the copies stay.
+    """
+    kept: dict[tuple[int, str], Path] = {}
+    for path in (one for root in roots if root.is_dir() for one in root.rglob("*") if one.is_file()):
+        if path.stat().st_size >= SHARED_BYTES and STAGED_PREFIX not in str(path):
+            kept.setdefault((path.stat().st_size, path.name), path)
+    saved = 0
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        twin = kept.get((path.stat().st_size, path.name))
+        if twin is None or digest_file(twin) != digest_file(path):
+            continue
+        link = path.with_name(f"{path.name}.link")
+        try:
+            os.link(twin, link)
+        except OSError:
+            return saved
+        link.replace(path)
+        saved += twin.stat().st_size
+    return saved
 
 
 def verify(path: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """The index: facts as sentences, found by BM25 and by meaning, both exact, fused by rank.
 
-A folder holds `ids.json` (ids and sentences in order of id), `embeddings.safetensors` (float32, one row a sentence)
+A folder holds `ids.json` (ids and sentences in order of id), `embeddings.safetensors` (float16, one row a sentence)
 and `bm25/` (NumPy arrays without pickle, and JSON). Equal sentences give equal bytes, whatever was in `previous`.
 """
 
@@ -83,7 +83,7 @@ class Index:
     Attributes:
         ids: fact ids, ascending.
         sentences: one per id.
-        vectors: shape (n, dimension), float32, rows of length 1.
+        vectors: shape (n, dimension), float32 with the precision of float16, in which they are kept; rows of length 1.
         lexical: the BM25 model, None where there is no word to find.
         encoder: makes the vector of a query.
         encoder_digest: of the encoder that made `vectors`.
@@ -110,7 +110,7 @@ class Index:
         if new:
             known.update(zip(new, encoder.embed(new), strict=True))
         rows = [known[sentence] for sentence in sentences]
-        vectors = np.stack(rows).astype(np.float32) if rows else np.zeros((0, 1), np.float32)
+        vectors = np.stack(rows).astype(np.float16).astype(np.float32) if rows else np.zeros((0, 1), np.float32)
         return cls(ids, sentences, vectors, _lexical(sentences, config), encoder, encoder.digest, config)
 
     @classmethod
@@ -127,7 +127,7 @@ class Index:
         if not (folder / IDS).is_file() or not (folder / VECTORS).is_file():
             raise InputError(f"a retrieval index ({IDS}, {VECTORS})", str(folder), "build it first")
         content = json.loads((folder / IDS).read_text(encoding="utf-8"))
-        vectors = load_file(folder / VECTORS)["embeddings"]
+        vectors = load_file(folder / VECTORS)["embeddings"].astype(np.float32)
         if len(vectors) != len(content["ids"]) or len(content["sentences"]) != len(content["ids"]):
             raise IntegrityError(f"rows of the index {folder.name}", str(len(content["ids"])), str(len(vectors)))
         encoder = encoder or default_encoder(config)
@@ -144,7 +144,7 @@ class Index:
         folder.mkdir(parents=True, exist_ok=True)
         content = {"ids": self.ids, "sentences": self.sentences, "encoder": self.encoder_digest}
         (folder / IDS).write_bytes(canonical_json(content))
-        save_file({"embeddings": np.ascontiguousarray(self.vectors)}, folder / VECTORS)
+        save_file({"embeddings": np.ascontiguousarray(self.vectors.astype(np.float16))}, folder / VECTORS)
         if self.lexical is not None:
             self.lexical.save(folder / LEXICAL, allow_pickle=False, show_progress=False)
 

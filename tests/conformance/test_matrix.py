@@ -89,7 +89,7 @@ def subtracted(self: WeightDelta, model: Any) -> None:
 
 def forgetful(self: WeightDelta) -> str:
     """Digest without one of the tensors."""
-    kept = [tensor_digest(part.tensors()[name]) for part in self.layers for name in ("left", "basis", "gram")]
+    kept = [tensor_digest(part.tensors()[name]) for part in self.layers for name in ("left", "gram")]
     return digest_json([self.editor, self.rule, self.columns, self.base_digest, kept])
 
 

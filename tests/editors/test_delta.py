@@ -92,7 +92,7 @@ def test_shapes_that_do_not_fit_are_refused(loaded: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["left", "right", "basis", "gram"])
+@pytest.mark.parametrize("name", ["left", "right", "gram"])
 def test_numbers_that_are_not_finite_are_refused(loaded: Any, name: str, value: float) -> None:
     delta = build(loaded.model)
     bad = delta.layers[0].tensors()[name].clone()
@@ -265,7 +265,7 @@ def test_a_thousand_facts_are_put_on_in_seconds() -> None:
 
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(256, 1000, generator=generator), torch.randn(1000, 1024, generator=generator)
-    change = LayerDelta("w", False, left, right, right[:0], torch.zeros(0, 0, dtype=torch.float64))
+    change = LayerDelta("w", False, left, right, torch.zeros(0, 0, dtype=torch.float64))
     start = process_time()
     new = change.added_to(torch.zeros(256, 1024))
     assert process_time() - start < 10

@@ -126,3 +126,39 @@ def test_any_flipped_bit_breaks_a_seal() -> None:
             assert not is_sealed(bytes(changed)), (place, bit)
     for other in (b"", b"{}", b"[]", b"\xff", b'{"seal":"x"}', data + b" "):
         assert not is_sealed(other)
+
+
+def test_large_files_that_are_kept_already_take_their_room_once(tmp_path: Path) -> None:
+    large = b"x" * artifacts.SHARED_BYTES
+
+    def two(folder: Path) -> None:
+        (folder / "numbers.bin").write_bytes(large)
+        (folder / "small.bin").write_bytes(b"x")
+
+    kept = store(tmp_path / "deltas", two)
+    version = tmp_path / "version"
+    version.mkdir()
+    two(version)
+    (version / "other").mkdir()
+    (version / "other" / "numbers.bin").write_bytes(large.replace(b"x", b"y"))
+    assert artifacts.share(version, tmp_path / "deltas", tmp_path / "nowhere") == len(large)
+    assert (version / "numbers.bin").samefile(kept.path / "numbers.bin")
+    assert not (version / "small.bin").samefile(kept.path / "small.bin")
+    assert (version / "other" / "numbers.bin").read_bytes() != large, "equal size and name are not equal content"
+    assert verify(kept.path) == []
+
+
+def test_without_links_the_copies_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("links are not supported here")
+
+    def large(folder: Path) -> None:
+        (folder / "numbers.bin").write_bytes(b"x" * artifacts.SHARED_BYTES)
+
+    store(tmp_path / "deltas", large)
+    version = tmp_path / "version"
+    version.mkdir()
+    large(version)
+    monkeypatch.setattr("os.link", refuse)
+    assert artifacts.share(version, tmp_path / "deltas") == 0
+    assert (version / "numbers.bin").stat().st_nlink == 1
