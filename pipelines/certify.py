@@ -14,12 +14,12 @@ from typing import Any
 from registry.approvals import Approvals
 from registry.artifacts import fsync_folder
 from registry.certificate import Certificate
+from registry.checkpoints import log_keys, log_signer
 from registry.digests import digest_bytes
 from registry.errors import BlockedError, InputError
 from registry.events import FactEvent
 from registry.facts import FactStore
 from registry.home import Home
-from registry.keys import log_key
 from registry.ledger import Ledger
 from registry.records import LedgerEntry, Release
 from registry.releases import ReleaseStore
@@ -48,7 +48,7 @@ def certify(home: Home, ledger: Ledger) -> None:
         if release.number in done:
             continue
         try:
-            certificate = Certificate.issue(body_of(home, ledger, release), log_key(home))
+            certificate = Certificate.issue(body_of(home, ledger, release), log_signer(home, ledger))
         except BlockedError as error:
             told = {"release": release.number, "why": str(error)}
             kind = REFUSED
@@ -108,7 +108,7 @@ def certificate_problems(home: Home, ledger: Ledger) -> Iterator[str]:
     """Certificates that are gone, changed, not the log's, or not what ledger and artefacts say of their release."""
     releases = {release.number: release for release in ReleaseStore(ledger).all()}
     entries = {entry.payload["release"]: entry for entry in ledger.entries(CERTIFIED)}
-    public = log_key(home).public if entries else ""
+    publics = list(log_keys(ledger)) if entries else []
     for number, entry in entries.items():
         path = path_of(home, number)
         if not path.is_file():
@@ -119,7 +119,10 @@ def certificate_problems(home: Home, ledger: Ledger) -> Iterator[str]:
             yield f"release {number}: its certificate {path} differs from entry {entry.seq}"
             continue
         certificate = Certificate.parse(data.decode())
-        yield from (f"release {number}: its certificate: {words}" for words in certificate.problems(public))
+        found = [certificate.problems(public) for public in publics] or [
+            ["the log has no key that could have signed it"]
+        ]
+        yield from (f"release {number}: its certificate: {words}" for words in min(found, key=len))
         derived = json.loads(json.dumps(body_of(home, ledger, releases[number])))
         wrong = [name for name, value in derived.items() if certificate.body.get(name) != value]
         if wrong:

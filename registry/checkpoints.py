@@ -124,8 +124,7 @@ def stamp(home: Home, ledger: "Ledger", at: datetime | None = None) -> Checkpoin
     """
     if not behind(ledger):
         return CheckpointStore(ledger).latest()
-    _key_is_there(home, ledger)
-    key, moment = log_key(home), at or datetime.now(UTC)
+    key, moment = log_signer(home, ledger), at or datetime.now(UTC)
     with ledger.transaction() as txn:
         keys = trusted_keys(_key_entries(txn.connection))
         if keys and key.public not in keys:
@@ -151,15 +150,20 @@ def behind(ledger: "Ledger") -> bool:
     return size > (0 if row is None else int(row.size))
 
 
-def _key_is_there(home: Home, ledger: "Ledger") -> None:
-    """Make no second key for a log that has one.
+def log_signer(home: Home, ledger: "Ledger") -> SigningKey:
+    """The log's own key; made at its first use, and never a second one for a log that has one.
 
     Raises:
-        InputError: its file is gone.
+        InputError: its file is gone, does not open, or holds another key.
     """
-    known = next(iter(log_keys(ledger)), None)
+    keys = log_keys(ledger)
+    known = next(iter(keys), None)
     if known is not None and not (home.keys / "log.pem").exists():
         raise _other_key(home, known, "no file")
+    key = log_key(home)
+    if known is not None and key.public not in keys:
+        raise _other_key(home, known, fingerprint(key.public))
+    return key
 
 
 def _other_key(home: Home, known: str, got: str) -> InputError:

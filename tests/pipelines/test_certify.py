@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -79,6 +80,18 @@ def test_a_certificate_of_something_else_than_the_ledger_says_is_found(
     derive: Callable[..., dict[str, Any]] = module.body_of
     monkeypatch.setattr(module, "body_of", lambda *given: {**derive(*given), "F6": {"rollback": "elsewhere"}})
     assert "section F6" in " ".join(certificate_problems(certified, ledger))
+
+
+def test_a_check_without_the_private_key_needs_none_and_makes_none(
+    certified: Home, ledger: Ledger, drafts: Any
+) -> None:
+    shutil.rmtree(certified.keys)
+    assert list(certificate_problems(certified, ledger)) == []
+    assert not certified.keys.exists()
+    draft = replace(drafts.of(parent=1), deltas=(), weights_digest="b" * 64, gates=(GATE,))
+    with pytest.raises(InputError, match=r"the log's key .* got no file"):
+        publish(certified, ledger, draft, drafts.at)
+    assert not certified.keys.exists()
 
 
 def test_the_page_tells_the_facts_in_words(certified: Home) -> None:

@@ -123,7 +123,7 @@ def untied(home: Home, *statements: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE heads SET root = replace(root, substr(root, 1, 1), 'e') WHERE size = 3",
+        "UPDATE heads SET root = substr(root, 2) || substr(root, 1, 1) WHERE size = 3",
         "DELETE FROM heads WHERE size = 3",
     ],
 )
