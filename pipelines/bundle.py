@@ -74,7 +74,7 @@ def export_bundle(home: Home, folder: Path, actor: str, *, deltas: bool = True) 
     with writer(home), Ledger.open(home) as ledger:
         named = sorted({digest for release in ReleaseStore(ledger).all() for digest in release.deltas})
         there = [digest for digest in named if (home.deltas / digest).is_dir()] if deltas else []
-        certificates = _digests(home.root / "certificates")
+        certificates = _digests(home.certificates)
         signed = _signed(home, ledger, actor, there, certificates)
         draft = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(draft, ignore_errors=True)
@@ -126,8 +126,8 @@ def _write(home: Home, ledger: Ledger, folder: Path, signed: Checkpoint, deltas:
         for digest in deltas:
             shutil.copytree(checked(home.deltas, digest), folder / "artifacts" / digest)
             advance(1)
-    if (home.root / "certificates").is_dir():
-        shutil.copytree(home.root / "certificates", folder / "certificates")
+    if (home.certificates).is_dir():
+        shutil.copytree(home.certificates, folder / "certificates")
     shutil.copyfile(script(), folder / "verify.py")
 
 

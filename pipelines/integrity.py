@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.certify import certificate_problems
 from pipelines.chains import chain_problems
 from pipelines.declare import undeclared
 from pipelines.inventory import cache_problems, model_problems
@@ -168,5 +169,5 @@ def _families(home: Home, ledger: Ledger) -> Iterator[str]:
     yield from undeclared(ledger)
 
 
-CHECKS: tuple[Check, ...] = (_tables, _families, _artifacts, _models, _versions, _mlflow, _caches)
+CHECKS: tuple[Check, ...] = (_tables, _families, _artifacts, _models, _versions, _mlflow, _caches, certificate_problems)
 """Every check after that of the log itself, in order."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import tracking
+from pipelines.certify import certify
 from registry.artifacts import sweep
 from registry.checkpoints import stamp
 from registry.home import Home
@@ -54,7 +55,7 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
 def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None:
     """Bring MLflow to where the ledger is: a version for every release, aliases where the ledger has them.
 
-    At the end the log's checkpoint is signed.
+    Then releases without a certificate get theirs; at the end the log's checkpoint is signed.
 
     Raises:
         DmmGovError: MLflow does not take part.
@@ -81,6 +82,8 @@ def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None
             checkpoint("version recorded")
         tracking.sync_aliases(client, aliased(releases))
         checkpoint("aliases moved")
+    certify(home, ledger)
+    checkpoint("certified")
     with ledger.transaction() as txn:
         IntentStore(ledger).clear(txn, "mlflow")
     checkpoint("MLflow told")

@@ -1,5 +1,6 @@
 """Opens the ledger's database so that it is durable and its writers wait for each other."""
 
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ SCHEMA = 2
 """Version of the tables, kept in SQLite's user_version; a later one only adds tables, which opening makes."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
+PAUSE_S = 0.002
+"""Seconds between two tries to become the writer, about."""
 SETUP_LOCK = 0x646D6D73
 """Key of the Postgres advisory lock under which the tables are made."""
 
@@ -161,5 +164,28 @@ def _to_wal(connection: Any) -> None:
 
 def _on_begin(connection: Connection) -> None:
     """Begin for writing where the caller said so, for reading otherwise."""
-    write = connection.get_execution_options().get("dmmgov_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if not connection.get_execution_options().get("dmmgov_write"):
+        connection.exec_driver_sql("BEGIN")
+    elif not _begun(connection.connection.dbapi_connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # which says why not
+
+
+def _begun(connection: Any) -> bool:
+    """Take the writer's lock, asking often: SQLite's own waiting sleeps ever longer while the lock lies free."""
+    import sqlite3
+
+    deadline = time.monotonic() + BUSY_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    return False
+                time.sleep(random.uniform(0.5, 1.5) * PAUSE_S)
+            else:
+                return True
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_S)}")

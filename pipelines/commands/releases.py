@@ -83,6 +83,17 @@ def rollback_release(context: typer.Context, release: ReleaseRef, actor: Actor =
     console.show(result, as_json, lambda: console.pairs(f"r{result.release.number} is the champion again", rows))
 
 
+def certificate(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:
+    """Show the signed change-audit certificate (F1 to F7) of a release, and draw it as a page.
+
+    Exit code 3 where the release was refused one; the message says what it lacks.
+    """
+    from pipelines.certify import write_page
+
+    plain, page = write_page(home_of(context), release)
+    console.show({"certificate": str(plain), "page": str(page)}, as_json, lambda: f"{plain}\n{page}")
+
+
 def export_release(
     context: typer.Context,
     release: ReleaseRef,

@@ -15,13 +15,16 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
+from pipelines.log_checks import Pins, log_problems
 from pipelines.publish import ReleaseDraft, publish, recover
+from registry.checkpoints import CheckpointStore, stamp
 from registry.consistency import table_problems
 from registry.digests import digest_bytes
 from registry.errors import DmmGovError
 from registry.facts import FactEvent, FactStore
 from registry.feeds import FeedStore
 from registry.home import Home
+from registry.keys import SigningKey, log_key
 from registry.ledger import Ledger
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
@@ -144,10 +147,6 @@ def fill(ledger: Ledger, at: datetime) -> None:
         releases.set_alias(txn, "champion", 1, at=at)
         FactStore(ledger).append(txn, FactEvent(0, "assert", replace(PARIS, recorded_at=at), None, at, "rag", 1))
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
-        txn.execute(insert(requests), [{"number": 1, "revision": 1, "body": "{}"}])
-        txn.execute(insert(request_comments), [{"request": 1, "place": 1, "words": "w"}])
-        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
-        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
 
 
 def test_what_goes_in_comes_out_as_on_sqlite(home: Home, ledger: Ledger, at: datetime, tmp_path: Path) -> None:
@@ -169,10 +168,31 @@ def test_what_goes_in_comes_out_as_on_sqlite(home: Home, ledger: Ledger, at: dat
 @pytest.mark.parametrize("name", [str(table.name) for table in APPEND_ONLY])
 def test_append_only_tables_refuse_changes(ledger: Ledger, at: datetime, name: str, verb: str) -> None:
     fill(ledger, at)
+    with ledger.transaction() as txn:
+        txn.execute(insert(requests), [{"number": 1, "revision": 1, "body": "{}"}])
+        txn.execute(insert(request_comments), [{"request": 1, "place": 1, "words": "w"}])
+        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
+        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
     column = next(table for table in APPEND_ONLY if table.name == name).columns.keys()[-1]
     statement = f'DELETE FROM "{name}"' if verb == "DELETE" else f'UPDATE "{name}" SET "{column}" = "{column}"'
     with pytest.raises(DBAPIError, match=f"{name} is append-only"), ledger.transaction() as txn:
         txn.execute(text(statement))
+
+
+def test_checkpoints_are_kept_and_checked(home: Home, ledger: Ledger, at: datetime) -> None:
+    fill(ledger, at)
+    first = stamp(home, ledger, at)
+    assert first is not None
+    seen = first.witnessed(witness := SigningKey.generate(), "w", at)
+    CheckpointStore(ledger).add_witness(seen, "w", witness.public, "tester", at)
+    second = stamp(home, ledger, at)
+    assert [one.size for one in CheckpointStore(ledger).all()] == [first.size, first.size + 1]
+    assert CheckpointStore(ledger).latest() == second
+    assert list(log_problems(ledger, Pins(log_key(home).public, (seen,)))) == []
+    with ledger.transaction() as txn:
+        txn.execute(text("ALTER TABLE checkpoints DISABLE TRIGGER ALL"))
+        txn.execute(text("UPDATE checkpoints SET note = replace(note, 'dmmgov/', 'other/')"))
+    assert "no key of the log signed it" in " ".join(log_problems(ledger))
 
 
 def test_tampering_is_named(ledger: Ledger, at: datetime) -> None:
