@@ -103,6 +103,7 @@ GROUPS: Groups = {
             "promote": releases.promote_release,
             "rollback": releases.rollback_release,
             "export": releases.export_release,
+            "rebuild": releases.rebuild_release,
             "certificate": releases.certificate,
         },
     ),

@@ -18,6 +18,7 @@ from guards.base import Verdict
 from guards.family import judge_family
 from pipelines import rechecks, steps
 from pipelines.answer import open_answerer
+from pipelines.diff import diff
 from pipelines.integrity import verify_home
 from pipelines.publish import ReleaseDraft, publish
 from pipelines.revoke import REVOKED, revoke
@@ -130,6 +131,11 @@ def test_a_fact_of_the_index_is_taken_back_and_what_it_ended_holds_again(world: 
     assert answer(world) == "Bulgarian lev"
     assert answer(world, release=2) == "euro", "the old belief stays readable"
     assert verify_home(world) == []
+
+
+def test_releases_differ_in_what_they_answer(world: Home) -> None:
+    assert diff(world, "1", "2")["answers"] == [{"question": ASKED, "before": "Bulgarian lev", "after": "euro"}]
+    assert diff(world, "2", "2")["answers"] == []
 
 
 def test_the_ledger_says_who_took_back_what_and_why(world: Home) -> None:
