@@ -1,11 +1,16 @@
 """What a request asks for, as plain values whose digest is signed, and as the feed that carries it through the loop.
 
-operation  "facts": rows are admitted like those of a feed; "forget", "revoke": the facts named by id
-rows       cells by column, as in a feed (`op` DELETE ends a known fact)
-facts      ids of known facts
-despite    rules that the request overrules by name
-reason     why
-tier, needs, expires     as in its entry, so that they are signed as well
+A content has these keys:
+
+    operation  "facts": rows are admitted like those of a feed; "forget", "revoke": the facts named by id
+    rows       cells by column, as in a feed (`op` DELETE ends a known fact)
+    facts      ids of known facts
+    despite    rules that the request overrules by name
+    reason     why
+    tier, needs, expires    as in its entry, so that they are signed as well
+    log        first leaf of the log that it was made in: what was signed for one log counts in no other
+
+`content_of` makes the first five, `pipelines.requests` adds the others.
 """
 
 import json

@@ -93,6 +93,8 @@ def missing_from(
     named = {"tier": request.tier, "needs": request.needs.to_dict(), "expires": request.expires.isoformat()}
     if any(content.get(key) != value for key, value in named.items()):
         raise BlockedError(f"request {number} says that it needs something else than what was signed")
+    if content.get("log") != RequestStore(ledger).log():
+        raise BlockedError(f"request {number} was signed for another log")
     tier = tier_of(content, relations_of(ledger, content["facts"]), settings.catalogue)
     lacking = book.lacking(number, at, settings.policy.approval.needs(tier))
     if lacking:

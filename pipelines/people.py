@@ -1,9 +1,7 @@
 """Add and revoke users. The first one is an admin, whom nobody vouches for; after that an admin's signature counts.
 
-What can be done:
-
-dmmgov users add ann --role admin            makes keys/ann.pem, sealed by a passphrase
-dmmgov users add bob --role approver --as ann
+`dmmgov users add ann --role admin` makes `keys/ann.pem`, sealed by a passphrase; `dmmgov users add bob --role approver
+--as ann` is signed with it.
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from pipelines import steps
 from pipelines.asked import feed_of
 from pipelines.mandate import Mandate
 from pipelines.outcome import UpdateResult
-from pipelines.signing import enter
+from pipelines.signing import enter, stamp_log
 from pipelines.workplace import LOCK_WAIT_S, Workplace
 from registry.approvals import Approvals
 from registry.errors import DmmGovError
@@ -121,14 +121,15 @@ def _by_id(place: Workplace, mandate: Mandate) -> Execution:
         }
         known = inspect.signature(carry_out).parameters
         carry_out(place.home, ids, **{name: value for name, value in offered.items() if name in known})
-    request = Approvals.read(place.ledger).get(number)
+    request, champion = Approvals.read(place.ledger).get(number), place.releases.champion()
     if request.state != "executed":
-        champion = place.releases.champion()
-        kind, payload = mandate.executed(champion.number if champion else None, past)
+        # Not the release's own transaction, whose certificate may be signed by now: it names no release.
+        kind, payload = mandate.executed(None, past)
         with place.ledger.transaction() as txn:
-            book = enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
-        request = book.get(number)
-    return Execution(number, past, request.release, mandate.approvers)
+            enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
+        stamp_log(place.home)
+    release = request.release or (champion.number if champion else None)
+    return Execution(number, past, release, mandate.approvers)
 
 
 def _function(operation: str) -> Callable[..., Any]:

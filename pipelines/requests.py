@@ -86,7 +86,7 @@ def _ask(
             book = Approvals.read(ledger)
             number = changed or len(book.requests) + 1
             revision = book.get(number).revision + 1 if changed else 1
-            body = {**content, **needs}
+            body = {**content, **needs, "log": RequestStore(ledger).log()}
             digest = digest_json(body)
             kind = CHANGED if changed else MADE
             payload = {"request": number, "revision": revision, "content": digest, "requester": by, **needs}

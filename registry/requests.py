@@ -146,6 +146,16 @@ class RequestStore:
 
     ledger: "Ledger"
 
+    def log(self) -> str:
+        """What tells this log from every other one: the leaf of its first entry, empty while there is none."""
+        from sqlalchemy import select
+
+        from registry import tables
+
+        with self.ledger.read() as connection:
+            first = connection.execute(select(tables.entries.c.leaf).where(tables.entries.c.seq == 0))
+            return str(first.scalar_one_or_none() or "")
+
     def keep(self, txn: "Transaction", number: int, revision: int, content: Mapping[str, Any]) -> str:
         """Keep one content inside a transaction; returns its digest, which an entry must name."""
         from sqlalchemy import insert

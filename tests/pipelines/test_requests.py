@@ -286,6 +286,19 @@ def test_a_requester_cannot_make_an_own_request_less_risky_than_it_is(
         run(home)
 
 
+def test_what_was_signed_for_another_log_is_not_carried_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.requests.RequestStore.log", lambda store: "f" * 64)
+        made(home)
+    approved(home)
+    with pytest.raises(BlockedError, match="signed for another log"):
+        run(home)
+    with Ledger.open(home) as ledger:
+        own = ledger.entries()[0].leaf
+    number = made(home, minutes=20)
+    assert show_request(home, number)["content"]["log"] == own
+
+
 def test_a_known_fact_is_ended_by_its_id(home: Home) -> None:
     peru = next(key for key, told in known(home).items() if told[0] == "Peru")
     with Ledger.open(home) as ledger:
