@@ -12,7 +12,7 @@ from registry import tables
 from registry.errors import DmmGovError, InputError, IntegrityError
 from registry.home import LEDGER_VARIABLE, Home
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables, kept in SQLite's user_version."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
@@ -120,7 +120,12 @@ def _sqlite(url: URL) -> Engine:
                 _make(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
-            raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", "use its own release")
+            todo = (
+                "use its own release: rows of the log cannot be sealed afterwards"
+                if version < SCHEMA
+                else "use a newer one"
+            )
+            raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", todo)
     except OperationalError as error:
         engine.dispose()
         words = first_line(error)
@@ -135,7 +140,7 @@ def _on_connect(connection: Any, _: Any) -> None:
     """Leave transactions to us and set what makes commits durable."""
     connection.isolation_level = None
     _to_wal(connection)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
