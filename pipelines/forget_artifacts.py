@@ -1,4 +1,4 @@
-"""Artefacts of a release without some facts: snapshot, index, deltas; stored beside the old ones, which nobody changes."""
+"""Artefacts of a release without some facts (snapshot, index, deltas), stored beside the old ones."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -59,7 +59,7 @@ class Cleaner:
         return frozenset(self.fact_ids)
 
     def change_of(self, release: Release) -> dict[str, Any]:
-        """The artefacts that take the place of the release's own, by field; nothing where it holds none of the facts."""
+        """The artefacts that take the place of the release's own, by field; none where it holds none of the facts."""
         change: dict[str, Any] = {}
         facts = self._facts(release)
         if facts != release.facts_snapshot:

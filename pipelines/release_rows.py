@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipelines.feed import Feed
 
 HELD = ("refused", "quarantined")
-DESPITE = ("personal_data", "instruction", "declared_sensitivity")
+DESPITE = ("personal_data", "instruction", "declared_sensitivity", "forgotten")
 """Rules that a person has to name to release a row against them."""
 UNREADABLE = ("shape", "structure", "dates", "relation")
 """Rules without which a row is no fact; nobody can waive them."""

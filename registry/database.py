@@ -161,6 +161,38 @@ def _to_wal(connection: Any) -> None:
             time.sleep(0.01)
 
 
+def purge(engine: Engine) -> str:
+    """Write the database anew without what was deleted from it, its write-ahead log included.
+
+    Returns:
+        What could not be done, in words; empty where all was.
+    """
+    connection = engine.raw_connection()
+    driver: Any = connection.driver_connection
+    try:
+        if engine.dialect.name == "sqlite":
+            return _purge_sqlite(driver)
+        driver.autocommit = True
+        driver.execute("VACUUM FULL content_keys")
+        driver.autocommit = False
+        return "archives of Postgres' write-ahead log, if there are any, hold the deleted keys"
+    finally:
+        connection.close()
+
+
+def _purge_sqlite(driver: Any) -> str:
+    """Empty the write-ahead log, write the file anew, and empty the log again."""
+    import sqlite3
+
+    try:
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        driver.execute("VACUUM")
+        busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        return f"not written anew: {error}; run it again"
+    return "its write-ahead log could not be emptied, since somebody reads it; run it again" if busy else ""
+
+
 def _on_begin(connection: Connection) -> None:
     """Begin for writing where the caller said so, for reading otherwise."""
     write = connection.get_execution_options().get("dmmgov_write")
