@@ -15,7 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands import answers, audits, benchmarks, doctor, freshness, loop, models, options, releases, rows
+from pipelines.commands import (
+    answers,
+    audits,
+    benchmarks,
+    doctor,
+    forgetting,
+    freshness,
+    loop,
+    models,
+    options,
+    releases,
+    rows,
+)
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -48,6 +60,7 @@ GROUPS: Groups = {
             "demo": loop.demo,
             "update": loop.update,
             "ask": answers.ask,
+            "forget": forgetting.forget,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
@@ -75,6 +88,7 @@ GROUPS: Groups = {
             "card": audits.card,
             "verify": audits.verify,
             "due": freshness.due,
+            "forgotten": forgetting.audit_forgotten,
         },
     ),
     "models": (

@@ -14,6 +14,7 @@ Order, and what a kill leaves behind at each point (`recover` ends what was begu
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,7 @@ def _carried_out(
         advance(1)
         swept = _swept(home, ledger, checkpoint)
         advance(1)
+    audit = _audited(home, ledger, plan, release, suppression)
     rewritten = tuple(number for number, change in changes.items() if change)
     return ForgetResult(
         plan.ids,
@@ -139,14 +141,35 @@ def _carried_out(
         {number: str(change["unbuildable"]) for number, change in changes.items() if "unbuildable" in change},
         suppression,
         (*_artefacts(changes), *places, Place("ledger: sealed content", "keys deleted", keys), *swept),
-        tuple(search(home, plan.names, _named_pairs(plan))),
+        tuple(search(home, plan.names, plan.written)),
         len(plan.shared),
+        audit,
     )
 
 
-def _named_pairs(plan: Plan) -> list[tuple[str, str]]:
-    """Subject and object of every statement, as written."""
-    return list(dict.fromkeys((fact.subject, fact.object) for fact in plan.facts))
+def _audited(
+    home: Home,
+    ledger: Ledger,
+    plan: Plan,
+    release: Release | None,
+    suppression: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Ask the model of the release what it still gives away; nothing where there is none to ask."""
+    from pipelines.forgotten import behaviour
+    from pipelines.rebuild import rebuild
+
+    if release is None or "asked" not in suppression:
+        return {}
+    releases = ReleaseStore(ledger)
+    now = releases.get(release.number)
+    base = replace(now, deltas=(), weights_digest=now.base_digest)
+    before = releases.get(now.parent or now.number)
+    exact = now.weights_digest == before.weights_digest and not suppression["suppressed"]
+    model, unseen = rebuild(home, now, device="cpu"), rebuild(home, base, device="cpu")
+    found = behaviour(plan.catalogue, plan.facts, model, unseen, exact=exact)
+    with ledger.transaction() as txn:
+        ledger.append(txn, "forgetting_audited", {"facts": list(plan.ids), **found}, "dmmgov", datetime.now(UTC))
+    return found
 
 
 def _released(

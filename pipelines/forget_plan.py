@@ -51,6 +51,11 @@ class Plan:
         found = ((_plain(fact.subject), _plain(fact.object)) for fact in self.facts)
         return tuple(dict.fromkeys(pair for pair in found if all(pair)))
 
+    @property
+    def written(self) -> tuple[tuple[str, str], ...]:
+        """Subject and object of every statement, as written."""
+        return tuple(dict.fromkeys((fact.subject, fact.object) for fact in self.facts))
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names, as written, that no kept fact uses: wherever one stands, it is spoken of."""

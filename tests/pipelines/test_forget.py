@@ -19,7 +19,9 @@ from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
 from editors.load import LoadedModel, weights_digest
 from pipelines.answer import Answerer
-from pipelines.forget import ForgetResult, forget
+from pipelines.forget import forget
+from pipelines.forget_result import ForgetResult
+from pipelines.forgotten import check
 from pipelines.integrity import verify_home
 from pipelines.leftovers import search
 from pipelines.oblivion import FORGOTTEN_WORDS
@@ -215,6 +217,9 @@ def test_it_is_gone_from_everywhere_and_every_proof_stands(home: Home) -> None:
     assert (home.root / "logs" / "run.log").read_text() == "fine\nfine too\n"
     assert "Elsewhere" in home.lessons.read_text()
     assert json.loads((home.beliefs / "m.json").read_bytes())["answers"] == {"b": {"text": "Paris", "certainty": 0.5}}
+    assert check(home)["problems"] == []
+    assert check(home, SECRET.id)["facts"] == [SECRET.id]
+    assert result.audit["weights_exact"] is True
     counts = {one.place: one.count for one in result.places}
     assert (counts["reports"], counts["logs"], counts["lessons"], counts["prefect"]) == (1, 1, 1, 1)
     assert counts["mlflow/versions"] == 2
