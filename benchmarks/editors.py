@@ -43,12 +43,14 @@ class Cell:
         mode: "batch", "sequential" or "single".
         n: how many edits.
         group: edits per fit of a sequence.
+        config: YAML file of the editor's numbers; that in `conf` where none is named.
     """
 
     editor: str
     mode: str
     n: int
     group: int = 1
+    config: Path | None = None
 
     def matches(self, figures: Mapping[str, Any]) -> bool:
         """Whether figures are those of this cell."""
@@ -70,16 +72,20 @@ class Cell:
         }
         if self.mode == "sequential":
             options["group"] = str(self.group)
+        if self.config is not None:
+            options["config"] = str(self.config)
         flat = [text for name, value in options.items() for text in (f"--{name}", value)]
         return [sys.executable, "-c", "from pipelines.cli import main; main()", "bench", "edits", *flat]
 
 
-def grid(editors: Sequence[str], counts: Sequence[int], modes: Sequence[str], group: int = 1) -> Iterator[Cell]:
+def grid(
+    editors: Sequence[str], counts: Sequence[int], modes: Sequence[str], group: int = 1, config: Path | None = None
+) -> Iterator[Cell]:
     """The cells, the smallest first; one edit is written in one way only."""
     for n in sorted(counts):
         for mode in modes:
             if n > 1 or mode == modes[0]:
-                yield from (Cell(editor, mode, n, group) for editor in editors)
+                yield from (Cell(editor, mode, n, group, config) for editor in editors)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -140,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--n", type=int, nargs="+", default=[1, 10, 50, 200])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--group", type=int, default=1, help="edits per fit of a sequence")
+    parser.add_argument("--config", type=Path, help="YAML file of numbers instead of conf/EDITOR.yaml")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=40, help="no cell is begun after so many")
     parser.add_argument("--cell-minutes", type=float, default=15, help="a cell that takes longer is given up")
@@ -148,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
     data, started, missing = digest_file(given.data), time.monotonic(), []
-    for cell in grid(given.editors, given.n, given.modes, given.group):
+    for cell in grid(given.editors, given.n, given.modes, given.group, given.config):
         if is_done(cell, read(given.results), data, given.seed):
             continue
         if time.monotonic() - started > 60 * given.minutes:

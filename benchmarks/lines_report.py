@@ -21,26 +21,91 @@ def _name(cell: Mapping[str, Any]) -> str:
     return f"{cell['editor']}, {cell['mode']}" + (f" of {cell['group']}" if cell["mode"] == "sequential" else "")
 
 
+LOOKED_AT = {"efficacy": "its own prompt", "generalization": "unseen phrasings", "neighbourhood": "neighbours"}
+"""What ablations are compared in."""
+DECIDES = 0.05
+"""Chance of a split at least as uneven, under which a variant is said to differ."""
+
+
+def verdict(run: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """In what a variant differs from the one that it is compared with, prompt by prompt (exact McNemar)."""
+    from guards.stats import mcnemar_exact
+
+    if run["name"] == base["name"]:
+        return ""
+    told = []
+    for kind, words in LOOKED_AT.items():
+        old, new = ([mark == "1" for mark in one["right"][kind]] for one in (base, run))
+        found = mcnemar_exact(old, new)
+        if found.p < DECIDES:
+            told.append(f"{'better' if found.gained > found.lost else 'worse'} in {words}")
+    return "; ".join(told) or "no difference seen"
+
+
+def ablations_section(found: Mapping[str, Any]) -> str:
+    """MEMIT with one number changed at a time."""
+    runs = {run["name"]: run for run in found["runs"]}
+    body = []
+    for run in runs.values():
+        base = runs.get(run["against"])
+        flips = [_flips(run, base, kind) if base else "" for kind in ("generalization", "neighbourhood")]
+        body.append(
+            [
+                f"{run['group']}: {run['name']}" if run["group"] else run["name"],
+                *(share(run[kind]) for kind in LOOKED_AT),
+                *flips,
+                f"{run['cpu_seconds_per_edit']:.2f}",
+                verdict(run, base) if base else "",
+            ]
+        )
+    about = (
+        f"{found['n']} counterfactual edits in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
+        f"{found['model'][:12]}), one number changed at a time. The flips are prompts gained and lost against the "
+        "defaults (blocks 2 to 5 and 9 to 12: against the atlas's text alone; a column per context: against no "
+        f"corrections). A difference is named where a split as uneven has a chance under {DECIDES} by exact McNemar; "
+        "with so many comparisons one of twenty such verdicts is chance."
+    )
+    head = ["variant", "efficacy", "generalisation", "neighbours", "gen. +/-", "neigh. +/-", "CPU s per edit", "so"]
+    return f"{about}\n\n{table(head, body)}"
+
+
+def _flips(run: Mapping[str, Any], base: Mapping[str, Any], kind: str) -> str:
+    """Prompts gained and lost against another run."""
+    pairs = list(zip(base["right"][kind], run["right"][kind], strict=True))
+    return f"+{pairs.count(('0', '1'))} -{pairs.count(('1', '0'))}"
+
+
 def router_section(found: Mapping[str, Any]) -> str:
-    """What the router made of mixed updates."""
+    """What the router made of mixed updates, by the share of neighbours that repair was to keep."""
     kinds = [kind for kind in found["before"] if kind != "perplexity"]
+    states = {"before": found["before"], **{_level(name): one for name, one in found["levels"].items()}}
     body = [
-        [when, *(share(found[when][kind]) for kind in kinds), f"{found[when]['perplexity']:.3f}"]
-        for when in ("before", "after")
+        [
+            when,
+            *(share(one[kind]) for kind in kinds),
+            f"{one['perplexity'] / found['before']['perplexity']:.4f}",
+            ", ".join(f"{name} {n}" for name, n in sorted(one.get("memories", {}).items())),
+            f"{one['cpu_seconds_repair']:.0f}" if "cpu_seconds_repair" in one else "-",
+        ]
+        for when, one in states.items()
     ]
-    counted = {
-        "routed to": found["routes"],
-        "because": found["reasons"],
-        "live in": found["memories"],
-        "moved to the index because": found["moved"],
-    }
+    counted = {"routed to": found["routes"], "because": found["reasons"]}
+    counted |= {f"moved to the index, {_level(name)}": one["moved"] for name, one in found["levels"].items()}
     told = [f"* {what}: {', '.join(f'{name} {n}' for name, n in of.items()) or 'none'}" for what, of in counted.items()]
     about = (
-        f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked, and "
-        f"perplexity is that of running text with the weight delta on: {found['perplexity_ratio']:.4f} of before. "
-        f"{found['cpu_seconds_write']:.0f} CPU s for all writes."
+        f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked. Repair "
+        f"is that of the loop; it asked {found['asked_by_repair']} sure neighbours, and the neighbours scored are "
+        "others. Each level goes on from the one above it. Perplexity is that of running text with the weight delta "
+        f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
+        "all writes."
     )
-    return "\n\n".join([about, table(["", *kinds, "perplexity"], body), "\n".join(told)])
+    head = ["", *kinds, "perplexity", "live in", "CPU s of repair"]
+    return "\n\n".join([about, table(head, body), "\n".join(told)])
+
+
+def _level(name: str) -> str:
+    """A level in words."""
+    return "only what the weights answer" if name == "answered" else f"{name} of neighbours kept"
 
 
 def domain_section(found: Mapping[str, Any]) -> str:

@@ -157,9 +157,11 @@ def main() -> None:
     from benchmarks.gates import section as gates_section
     from benchmarks.history_report import section as history_section
     from benchmarks.leakage_report import leakage_section
-    from benchmarks.lines_report import domain_section, lines_section, router_section
+    from benchmarks.ledger import section as ledger_section
+    from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
+    from benchmarks.tracing_report import section as tracing_section
     from benchmarks.volatility import section as volatility_section
 
     path = HERE / "RESULTS.md"
@@ -167,6 +169,8 @@ def main() -> None:
     for name, make in (
         ("editors", lambda found: editors_section(found, HERE / "results")),
         ("lines", lines_section),
+        ("ablations", ablations_section),
+        ("tracing", tracing_section),
         ("easyedit", peers_section),
         ("router", router_section),
         ("domain", domain_section),
@@ -178,6 +182,7 @@ def main() -> None:
         ("history", history_section),
         ("admission_speed", speed_section),
         ("gates", gates_section),
+        ("ledger", ledger_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

@@ -1,11 +1,13 @@
 """What the router makes of mixed updates: every fact in the memory that the policy picks, then the whole system asked.
 
-    python -m benchmarks.router --model DIR --data edits.jsonl corrections.jsonl [--n 300]
+    python -m benchmarks.router --model DIR --data edits.jsonl corrections.jsonl [--n 300] [--levels .97 .98 .99]
 
 The updates are what the atlas's feed brings (its rows that should come in) and drawn edits (`draw.py`), up to `--n`.
-`conf/policy.yaml` stands as it is: the router picks the memory, the editor that it names writes, and, as in the loop, a
-fact that the weights then do not answer in every phrasing moves to the index. A fact in the index is answered with its
-object, everything else by the model with the delta on. Figures go to results/router.json.
+`conf/policy.yaml` stands as it is: the router picks the memory, the editor that it names writes, and the loop's own
+repair (`pipelines.repair`) takes out of the weights what they do not answer in every phrasing and, until the share of
+neighbours that stay right reaches a level, what costs most of them. The neighbours are cut in two by fact: repair asks
+one half, the scores are those of the other, which it never sees. A fact in the index is answered with its object,
+everything else by the model with the delta on. Figures go to results/router.json, level by level.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import csv
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,17 +30,24 @@ from pipelines.bench_context import system
 from pipelines.bench_formats import read_rows
 from pipelines.bench_moments import RUNNING_TEXT, config_of, with_moments
 from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import Probe, answers, perplexity, probes_of, right_of, shares
+from pipelines.bench_score import Probe, perplexity, probes_of, right_of, shares
+from pipelines.guard import strictest
+from pipelines.probing import Asker, Question, edit_questions, sure
+from pipelines.repair import Bench
 from pipelines.route import RAG, Evidence, barrier, route
 from pipelines.settings import Settings
-from pipelines.write import Written, moved_to_index, write
+from pipelines.stay import stay_gate
+from pipelines.write import Written, write
+from registry.catalogue import Catalogue
 from registry.home import Home
 from registry.records import EditRequest, Fact, Route
 
 HERE = Path(__file__).resolve().parent
 ATLAS = HERE.parent / "examples" / "atlas"
 NEIGHBOURS = 300
-UNANSWERED = "the model does not answer it by itself in every phrasing"
+"""Neighbours in each half at most."""
+ROUNDS = 80
+"""How often repair may take facts out; the loop's own batches are smaller and need fewer."""
 
 
 @dataclass(frozen=True)
@@ -84,42 +93,68 @@ def routed(place: Place, requests: Sequence[EditRequest]) -> list[Route]:
     return route(requests, Evidence(beliefs=beliefs), catalogue, policy)
 
 
-def written(place: Place, requests: Sequence[EditRequest], routes: Sequence[Route]) -> Written:
-    """What the picked editors write; what the weights then do not answer in every phrasing is in the index."""
+def fitted(place: Place, requests: Sequence[EditRequest], routes: Sequence[Route]) -> Written:
+    """What the picked editors write, before anything is taken out."""
     names = {item.editor for item in routes} - {RAG}
     config = None
     if names:
         own = config_of(next(iter(names)), place.seed)
         config, _ = with_moments(own, place.loaded, place.home, None)
-    made = write(place.loaded, requests, routes, config)
-    while made.delta is not None:
-        held = set(made.delta.fact_ids)
-        asked = [
-            Probe("efficacy", number, prompt, item.answers)
-            for number, item in enumerate(requests)
-            if item.fact.id in held
-            for prompt in (item.prompt, *item.held_out)
-        ]
-        with made.delta.applied(place.loaded.model):
-            said = answers(place.loaded.model, place.loaded.tokenizer, asked)
-        wrong = {p.row for p, good in zip(asked, right_of(asked, said), strict=True) if not good}
-        if not wrong:
-            break
-        made = moved_to_index(made, dict.fromkeys((requests[number].fact.id for number in wrong), UNANSWERED))
-    return made
+    return write(place.loaded, requests, routes, config)
 
 
-def neighbours(facts: dict[str, Known], rows: Sequence[BenchRow], seed: int) -> list[Probe]:
-    """Facts that the model is sure of, of the relations that are updated, which no update touches."""
+def bench_of(
+    place: Place, requests: Sequence[EditRequest], routes: Sequence[Route], near: Sequence[EditRequest]
+) -> Bench:
+    """The loop's repair bench, with the neighbours of one half as what must not move; its gate is that of no level."""
+    held = [item for item, way in zip(requests, routes, strict=True) if way.editor != RAG]
+    asker = Asker(place.loaded)
+    questions = [
+        Question("neighbourhood", item.fact.id, prompt, item.answers)
+        for item in near
+        for prompt in (item.prompt, *item.paraphrases[:1])
+    ]
+    return Bench(asker, edit_questions(held), sure(questions, asker), lambda _: None, ROUNDS)
+
+
+def at_level(place: Place, bench: Bench, requests: Sequence[EditRequest], made: Written, level: float) -> Written:
+    """The batch after repair at a level; 0 only takes out what the weights do not answer."""
+    if made.delta is None:
+        return made
+    if not level:
+        return bench.repair(made).written
+    held = set(made.delta.fact_ids)
+    tier = strictest(item.risk_tier for item in requests if item.fact.id in held)
+    gate = stay_gate(place.settings.policy.gates, tier, level)
+    return replace(bench, gate=gate).repair(made).written
+
+
+def neighbours(
+    facts: Mapping[str, Known], rows: Sequence[BenchRow], catalogue: Catalogue, seed: int
+) -> tuple[list[EditRequest], list[Probe]]:
+    """Facts that the model is sure of, of the relations that are updated, which no update touches, in two halves.
+
+    Returns:
+        The half that repair may ask, as requests; and the other half, which is scored, as probes.
+    """
     touched = {(row.relation, row.subject) for row in rows}
+    updated = {row.relation for row in rows}
     pool = [
-        Probe("neighbourhood", 0, one.ask(subject), one.relation.names(thing))
+        (name, subject, thing)
         for name, one in sorted(facts.items())
-        if name in {row.relation for row in rows}
+        if name in updated and name in catalogue.relations
         for subject, thing in sorted(one.sure.items())
         if (name, subject) not in touched
     ]
-    return random.Random(seed).sample(pool, min(NEIGHBOURS, len(pool)))
+    random.Random(seed).shuffle(pool)
+    half = min(NEIGHBOURS, len(pool) // 2)
+    shown, hidden = pool[:half], pool[half : 2 * half]
+    asked = [catalogue.request(Fact(subject, name, thing, source="bench"), "ADD") for name, subject, thing in shown]
+    probes = [
+        Probe("neighbourhood", 0, facts[name].ask(subject), facts[name].relation.names(thing))
+        for name, subject, thing in hidden
+    ]
+    return asked, probes
 
 
 def scored(place: Place, probes: Sequence[Probe], deltas: Sequence[Any], weights: Any) -> dict[str, Any]:
@@ -144,38 +179,66 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="edits, as benchmarks/draw.py makes them")
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--levels", type=float, nargs="*", default=[0.97, 0.98, 0.99], help="shares that stay right")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "router.json")
     given = parser.parse_args(arguments)
     place = Place(load_model(given.model, device="cpu"), Settings.load(), Home.default(), given.seed)
     rows = updates(given.data, given.n, given.seed)
-    requests = [request_of(row, place.settings) for row in rows]
     relations = atlas_relations(ATLAS)
     facts = known(relations, ask(place.loaded, relations, place.home))
+    for found in found_by_level(place, rows, facts, sorted({0.0, *given.levels})):
+        keep_json(given.results, found)
+
+
+def found_by_level(
+    place: Place, rows: Sequence[BenchRow], facts: Mapping[str, Known], levels: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    """The figures after each level, rising; repair goes on from the level before."""
+    requests = [request_of(row, place.settings) for row in rows]
     bare = [
         replace(row, answers=item.answers, neighbourhood=(), same_subject=(), negation=(), reversal=(), two_hop=())
         for row, item in zip(rows, requests, strict=True)
     ]
-    probes = [*probes_of(bare), *neighbours(facts, rows, given.seed)]
+    near, hidden = neighbours(facts, rows, place.settings.catalogue, place.seed)
+    probes = [*probes_of(bare), *hidden]
     routes = routed(place, requests)
     started = time.process_time()
-    made = written(place, requests, routes)
-    cpu = time.process_time() - started
-    index = get_editor(RAG).fit(None, None, [item for item in requests if made.memory[item.fact.id] == RAG])
-    before, after = scored(place, probes, (), None), scored(place, probes, [index], made.delta)
-    result = {
+    made = fitted(place, requests, routes)
+    bench = bench_of(place, requests, routes, near)
+    result: dict[str, Any] = {
         "n": len(rows),
-        "seed": given.seed,
+        "seed": place.seed,
         "model": place.loaded.digest,
         "routes": Counter(item.editor for item in routes),
         "reasons": Counter(item.reason.split(":")[0].split(";")[0] for item in routes),
-        "memories": Counter(made.memory.values()),
-        "moved": Counter(reason.split(":")[0] for reason in made.moved.values()),
-        "before": before,
-        "after": after,
-        "perplexity_ratio": after["perplexity"] / before["perplexity"],
-        "cpu_seconds_write": cpu,
+        "asked_by_repair": len({item.fact_id for item in bench.untouched}),
+        "cpu_seconds_write": time.process_time() - started,
+        "before": scored(place, probes, (), None),
+        "levels": {},
     }
-    keep_json(given.results, result)
+    for level in levels:
+        started = time.process_time()
+        made = at_level(place, bench, requests, made, level)
+        spent = time.process_time() - started
+        index = get_editor(RAG).fit(None, None, [item for item in requests if made.memory[item.fact.id] == RAG])
+        after = scored(place, probes, [index], made.delta)
+        result["levels"][f"{level:.2f}" if level else "answered"] = {
+            **after,
+            "memories": Counter(made.memory.values()),
+            "moved": Counter(_why(reason) for reason in made.moved.values()),
+            "perplexity_ratio": after["perplexity"] / result["before"]["perplexity"],
+            "cpu_seconds_repair": spent,
+        }
+        yield result
+
+
+def _why(reason: str) -> str:
+    """A reason without the facts and figures in it."""
+    if "brings back" in reason:
+        return "costs most neighbours"
+    if "rounds of repair" in reason:
+        return "the batch still broke the gate after all rounds"
+    return reason.split(":")[0]
 
 
 if __name__ == "__main__":

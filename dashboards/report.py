@@ -73,6 +73,7 @@ class ReportData:
         leakage: verdicts of the leakage audit, none when none was made.
         freshness: what the freshness audit found, nothing when none was made.
         expectations: what the structural suite expected of the rows and found (`pipelines.data_docs`).
+        checkpoint: the log's newest signed checkpoint (size, root, key, witnesses, note), nothing where there is none.
     """
 
     release: Release
@@ -88,6 +89,7 @@ class ReportData:
     leakage: tuple[Mapping[str, Any], ...] = ()
     freshness: Mapping[str, Any] = field(default_factory=dict)
     expectations: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:

@@ -57,6 +57,7 @@ def verdict(
         problems: what the audit found, None when none was made.
     """
     sentences = [
+        _asked(summary.get("request")),
         _came_in(rows),
         _lives(rows),
         _fresh(summary),
@@ -85,6 +86,15 @@ def _came_in(rows: Sequence[Mapping[str, Any]]) -> str:
         (counts["quarantined"], f"{counts['quarantined']} held in quarantine"),
     ]
     return f"{_count(len(rows), 'row', 'rows')} came in: {_listed([words for count, words in parts if count])}."
+
+
+def _asked(request: object) -> str:
+    """Who asked for it and who allowed it, where it comes from a request."""
+    if not isinstance(request, Mapping):
+        return ""
+    allowed = _listed([str(name) for name in request.get("approvers") or ("nobody",)])
+    how = f"{allowed} broke the glass for it" if request.get("glass_broken") else f"{allowed} approved it"
+    return f"Request {request.get('request')} was made by {request.get('requester')}; {how}."
 
 
 def _lives(rows: Sequence[Mapping[str, Any]]) -> str:

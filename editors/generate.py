@@ -1,8 +1,8 @@
 """Free generation: greedy, with a key/value cache, stopped where the answer ends by itself.
 
-Rows are never padded. Prompts of one length in tokens run together, so that no row's answer depends on how long its
-neighbours are; a row whose answer has ended leaves the batch. The answers are those of `model.generate` with greedy
-decoding, cut at their natural stop.
+Prompts of about one length in tokens run together, the shorter ones padded on the left and masked there, so that
+neighbours do not see each other; a row whose answer has ended leaves the batch. The answers are those of
+`model.generate` with greedy decoding, cut at their natural stop.
 """
 
 import inspect
@@ -15,8 +15,11 @@ from registry.errors import InputError
 from registry.progress import track
 from registry.text import answer_of, natural_stop
 
-ROWS = 64
+ROWS = 128
 """Rows that run together at most."""
+
+PADDING = 1.25
+"""Tokens of a batch with its padding, against those without, at most."""
 
 WINDOW = 512
 """Tokens of running text that are scored in one piece."""
@@ -75,14 +78,14 @@ def generate(
     """
     import torch
 
-    from editors.workers import side_by_side
+    from editors.workers import side_by_side, side_by_side_rows
 
     ends = _end_tokens(model, tokenizer)
     rows = [
         _Row(prompt, _encode(model, tokenizer, prompt, max_new_tokens), [], []) for prompt in dict.fromkeys(prompts)
     ]
     done: dict[str, Generation] = {}
-    batches = list(_batches(rows))
+    batches = list(_batches(rows, side_by_side_rows(model.device, len(rows), ROWS)))
 
     def decode(batch: list[_Row]) -> list[_Row]:
         with torch.inference_mode():
@@ -175,14 +178,28 @@ def _encode(model: Any, tokenizer: Any, prompt: str, room: int) -> list[int]:
     return ids
 
 
-def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Rows of one length in tokens, `ROWS` at a time, in their order."""
-    lengths: dict[int, list[_Row]] = {}
-    for row in rows:
-        lengths.setdefault(len(row.ids), []).append(row)
-    for _, group in sorted(lengths.items()):
-        for start in range(0, len(group), ROWS):
-            yield group[start : start + ROWS]
+def _batches(rows: Sequence[_Row], size: int) -> Iterator[list[_Row]]:
+    """Rows of about one length in tokens, `size` at a time, the shortest first."""
+    batch: list[_Row] = []
+    tokens = 0
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        tokens += len(row.ids)
+        if batch and (len(batch) == size or len(row.ids) * (len(batch) + 1) > PADDING * tokens):
+            yield batch
+            batch, tokens = [], len(row.ids)
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _padded(batch: Sequence[_Row], device: Any) -> tuple[Any, Any]:
+    """Tokens of a batch, and where they are tokens rather than padding, each (rows, tokens), padded on the left."""
+    import torch
+
+    longest = max(len(row.ids) for row in batch)
+    ids = [[0] * (longest - len(row.ids)) + row.ids for row in batch]
+    seen = [[0] * (longest - len(row.ids)) + [1] * len(row.ids) for row in batch]
+    return torch.tensor(ids, device=device), torch.tensor(seen, device=device)
 
 
 def _decode(
@@ -193,10 +210,12 @@ def _decode(
 
     options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     active = list(batch)
-    step = torch.tensor([row.ids for row in active], device=model.device)  # (rows, tokens)
+    step, seen = _padded(active, model.device)
+    places = (seen.cumsum(-1) - 1).clamp(min=0)  # (rows, tokens)
     cache = None
     for _ in range(room):
-        out = model(input_ids=step, past_key_values=cache, use_cache=True, **options)
+        inputs = {"input_ids": step, "attention_mask": seen, "position_ids": places}
+        out = model(**inputs, past_key_values=cache, use_cache=True, **options)
         cache = out.past_key_values
         scores = out.logits[:, -1].float()  # (rows, vocabulary)
         best = scores.argmax(dim=-1)
@@ -217,7 +236,9 @@ def _decode(
             keep = torch.tensor(stay, device=model.device)
             cache.batch_select_indices(keep)
             best, active = best[keep], [active[index] for index in stay]
-        step = best[:, None]
+            seen, places = seen[keep], places[keep]
+        step, places = best[:, None], places[:, -1:] + 1
+        seen = torch.cat([seen, torch.ones_like(step)], dim=1)
 
 
 def _finish(tokenizer: Any, row: _Row) -> Generation:

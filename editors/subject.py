@@ -139,6 +139,35 @@ def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]
     return list(encoded["input_ids"]), [tuple(span) for span in encoded["offset_mapping"]]
 
 
+def subject_tokens(tokenizer: Any, prompt: str, subject: str) -> range:
+    """Places of the tokens that hold a character of the subject, from the tokenizer's character spans.
+
+    Raises:
+        EditError: the prompt does not hold the subject, or no token holds it.
+    """
+    start, end = subject_span(prompt, subject)
+    _, offsets = _encode(tokenizer, prompt)
+    held = [index for index, (begin, stop) in enumerate(offsets) if begin < stop and begin < end and stop > start]
+    if not held:
+        raise EditError(f"expected tokens that hold {subject!r}, got offsets {offsets}; use a fast tokenizer")
+    return range(held[0], held[-1] + 1)
+
+
+def first_target(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
+    """Tokens of a prompt up to where its answer begins, and the answer's first token.
+
+    Raises:
+        EditError: the answer gives no token of its own.
+    """
+    tokens, offsets = _encode(tokenizer, f"{prompt} {answer.strip()}")
+    first = next((index for index, (_, stop) in enumerate(offsets) if stop > len(prompt)), len(tokens))
+    while first + 1 < len(tokens) and offsets[first][1] <= len(prompt) + 1:
+        first += 1  # a space of its own is no part of the answer
+    if not answer.strip() or not 0 < first < len(tokens):
+        raise EditError(f"expected an answer with at least one token, got {answer!r}; write one")
+    return tokens[:first], tokens[first]
+
+
 def answer_row(tokenizer: Any, request: EditRequest, prompt: str, begin: str = "", *, plain: bool = False) -> Row:
     """The row that scores the request's object after `begin` + `prompt`.
 

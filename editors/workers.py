@@ -29,3 +29,9 @@ def side_by_side(device: torch.device, tasks: int) -> Iterator[Callable[..., Ite
             yield pool.map
     finally:
         torch.set_num_threads(threads)
+
+
+def side_by_side_rows(device: torch.device, rows: int, most: int) -> int:
+    """How many rows a batch should have, at most `most`, so that there is one for every worker."""
+    workers = torch.get_num_threads() if device.type == "cpu" else 1
+    return max(1, min(most, -(-rows // workers)))

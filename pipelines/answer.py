@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pipelines.indexing import open_index, statements
 from pipelines.oblivion import is_clear, marked
-from pipelines.reader import Words, read
+from pipelines.reader import Words, joined, read
 from pipelines.reply import CONTEXT_MEMORY, NOT_KNOWN, AnswerPolicy, Reply, Setting
 from pipelines.resolve import Resolution, Resolver
 from pipelines.wording import Wording
@@ -173,7 +173,7 @@ class Answerer:
         flat = [reading for number in rest for reading in readings[number]]
         words_of = iter(read(self.model, flat, self.policy.reader))
         for number in rest:
-            done[number] = _joined([next(words_of) for _ in readings[number]])
+            done[number] = joined([next(words_of) for _ in readings[number]])
         return [done[number] for number in range(len(found))]
 
     def _say(self, prompts: Sequence[str]) -> "list[Generation]":
@@ -212,7 +212,9 @@ class Answerer:
         return Reply(one.question, text, setting, known, facts, words, agrees, self.release, one.day, certainty, why)
 
 
-def open_answerer(home: Home, setting: str = "offline", release: str | int | None = None) -> Answerer:
+def open_answerer(
+    home: Home, setting: str = "offline", release: str | int | None = None, known_at: datetime | None = None
+) -> Answerer:
     """The answerer of a release; its model is put together when it is first needed.
 
     Args:
@@ -220,9 +222,10 @@ def open_answerer(home: Home, setting: str = "offline", release: str | int | Non
         setting: "online" takes the facts of the release's lineage as the ledger holds them now, everything else the
             release's own snapshot.
         release: number or alias; the champion by default.
+        known_at: only what was recorded up to this moment; the champion is then the one of that moment.
 
     Raises:
-        InputError: there is no such release.
+        InputError: there is no such release, or nothing was published by then.
         IntegrityError: the snapshot or the index is not as recorded.
     """
     from pipelines.rebuild import rebuild
@@ -236,13 +239,15 @@ def open_answerer(home: Home, setting: str = "offline", release: str | int | Non
     with Ledger.open(home) as ledger:
         store = ReleaseStore(ledger)
         forgotten = Tombstones.of(ledger)
-        chosen = store.get("champion" if release is None else release)
+        if release is None:
+            release = "champion" if known_at is None else store.champion_at(known_at)
+        chosen = store.get(release)
         index = open_index(home, checked(home.snapshots, chosen.index_snapshot))
         if setting == "online":
-            facts = view(FactStore(ledger).events(store.lineage(chosen.number)))
+            facts = view(FactStore(ledger).events(store.lineage(chosen.number)), known_at=known_at)
             index = index.extended(statements(settings.catalogue, facts))
         else:
-            facts = view(read_snapshot(checked(home.snapshots, chosen.facts_snapshot)))
+            facts = view(read_snapshot(checked(home.snapshots, chosen.facts_snapshot)), known_at=known_at)
     policy = settings.policy.answer
     load = partial(rebuild, home, chosen)
     return Answerer(settings.catalogue, facts, index, load, policy, chosen.number, home, forgotten)
@@ -255,6 +260,7 @@ def ask(
     setting: str = "offline",
     release: str | int | None = None,
     as_of: date | None = None,
+    known_at: datetime | None = None,
 ) -> Reply:
     """Answer one question from a release of this home.
 
@@ -263,7 +269,8 @@ def ask(
         question: in words.
         setting: "parametric", "offline" or "online".
         release: number or alias; the champion by default.
-        as_of: the day for a question that names none; today by default.
+        as_of: the day for a question that names none; today by default, or the day of `known_at`.
+        known_at: answer as this system would have at that moment, from what it had recorded by then.
 
     Raises:
         InputError: the question is empty, or there is no such setting, release or day.
@@ -275,19 +282,6 @@ def ask(
         raise UnknownNameError("setting", setting, get_args(Setting))
     if as_of is not None and not isinstance(as_of, date):
         raise InputError("a day such as 2024-05-01", repr(as_of), "give a date")
-    return open_answerer(home, setting, release).ask(question, setting, as_of)
-
-
-def _joined(words: Sequence[Words]) -> tuple[Words, str]:
-    """The words of all objects of one answer as one, and whose they are."""
-    agrees = all(one.agrees for one in words)
-    by = "in the model's words" if agrees else "the object itself, since the model's words do not hold it"
-    return (
-        Words(
-            ", ".join(one.text for one in words),
-            ", ".join(one.said for one in words),
-            agrees,
-            min(one.certainty for one in words),
-        ),
-        by,
-    )
+    if as_of is None and known_at is not None:
+        as_of = known_at.date()
+    return open_answerer(home, setting, release, known_at).ask(question, setting, as_of)

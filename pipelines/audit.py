@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
 from pipelines.data_docs import data_docs
+from pipelines.log_checks import NO_PINS, Pins
 from pipelines.settings import Settings
+from registry.checkpoints import CheckpointStore, log_verifier
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
@@ -56,14 +58,19 @@ class AuditResult:
         return any(verdict.decision == "block" for verdict in self.leakage)
 
 
-def verify(home: Home) -> AuditResult:
+def verify(home: Home, *, pins: Pins = NO_PINS, rebuild: bool = False) -> AuditResult:
     """Check the ledger, the tables and the digest of every kept file.
+
+    Args:
+        home: which home.
+        pins: what the caller knows of the log from elsewhere.
+        rebuild: also put every release together again from its base and its deltas.
 
     Raises:
         IntegrityError: the ledger's database cannot be read at all.
     """
     with Ledger.open(home) as ledger:
-        return _verify(home, ledger)
+        return _verify(home, ledger, pins, rebuild)
 
 
 def report(home: Home, release: str | int | None = None, out: Path | None = None, *, check: bool = True) -> Path:
@@ -136,6 +143,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         facts=tuple(view(FactStore(ledger).events(numbers))),
         ledger_size=head.size,
         ledger_root=head.root,
+        checkpoint=_checkpoint(ledger),
         problems=found.problems if found is not None else None,
         checked=found.checked if found is not None else {},
         leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
@@ -145,21 +153,36 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
     )
 
 
-def _verify(home: Home, ledger: Ledger) -> AuditResult:
+def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = False) -> AuditResult:
     """What `verify_home` finds, with the number of things it looked at."""
     from pipelines.integrity import verify_home
 
-    problems = verify_home(home, ledger)
+    problems = verify_home(home, ledger, pins=pins, rebuild=rebuild)
     releases = ReleaseStore(ledger).all()
     artefacts = {digest for one in releases for digest in (*one.deltas, one.facts_snapshot, one.index_snapshot)}
     checked = {
         "ledger_entries": ledger.head().size,
+        "checkpoints": len(CheckpointStore(ledger).all()),
         "releases": len(releases),
         "artefacts": len(artefacts),
         "facts": len(FactStore(ledger).events()),
         "feeds": len(FeedStore(ledger).runs()),
     }
+    if rebuild:
+        checked["rebuilt_releases"] = len(releases)
     return AuditResult(tuple(problems), checked)
+
+
+def _checkpoint(ledger: Ledger) -> Mapping[str, Any]:
+    """The newest checkpoint for the page, nothing where none is signed or it cannot be read."""
+    try:
+        found, verifier = CheckpointStore(ledger).latest(), log_verifier(ledger)
+    except InputError:
+        return {}
+    if found is None or verifier is None:
+        return {}
+    shown = {"size": found.size, "root": found.root, "key": verifier}
+    return {**shown, "witnesses": found.witnesses, "note": str(found)}
 
 
 def _rebuilt(home: Home, release: Release) -> tuple["LoadedModel | None", tuple[str, ...]]:

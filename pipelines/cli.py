@@ -17,16 +17,21 @@ import typer
 
 from pipelines.commands import (
     answers,
+    asking,
     audits,
     benchmarks,
     doctor,
     forgetting,
     freshness,
+    ledgers,
     loop,
     models,
     options,
     releases,
+    requests,
+    revoke,
     rows,
+    users,
 )
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
@@ -61,6 +66,7 @@ GROUPS: Groups = {
             "update": loop.update,
             "ask": answers.ask,
             "forget": forgetting.forget,
+            "revoke": revoke.revoke,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
         },
@@ -68,6 +74,27 @@ GROUPS: Groups = {
     "rows": (
         "Rows that were not let in, and a person's word for them.",
         {"list": rows.list_rows, "release": rows.release},
+    ),
+    "request": (
+        "One change, asked for, tried out, approved by another, carried out.",
+        {
+            "add": asking.add,
+            "change": asking.change,
+            "list": requests.list_requests,
+            "show": requests.show,
+            "dry-run": requests.dry_run,
+            "approve": requests.approve,
+            "reject": requests.reject,
+            "withdraw": requests.withdraw,
+            "comment": requests.comment,
+            "run": requests.run,
+            "break-glass": requests.break_glass,
+            "serve": requests.serve,
+        },
+    ),
+    "users": (
+        "Who may do what, and with which key they sign.",
+        {"add": users.add, "list": users.list_users, "revoke": users.revoke},
     ),
     "releases": (
         "Published states of what the model knows.",
@@ -78,6 +105,8 @@ GROUPS: Groups = {
             "promote": releases.promote_release,
             "rollback": releases.rollback_release,
             "export": releases.export_release,
+            "rebuild": releases.rebuild_release,
+            "certificate": releases.certificate,
         },
     ),
     "audit": (
@@ -87,6 +116,9 @@ GROUPS: Groups = {
             "report": audits.report,
             "card": audits.card,
             "verify": audits.verify,
+            "checkpoint": ledgers.checkpoint,
+            "witness": ledgers.witness,
+            "export": ledgers.export,
             "due": freshness.due,
             "forgotten": forgetting.audit_forgotten,
         },

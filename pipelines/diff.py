@@ -1,8 +1,9 @@
-"""What differs between two releases: the facts that each knows, the deltas in the weights, the gates."""
+"""What differs between two releases: facts, deltas in the weights, gates, and what each answers about what changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from registry.catalogue import SUBJECT
 from registry.home import Home
 from registry.records import KnownFact, Release
 
@@ -17,10 +18,11 @@ def diff(home: Home, old: str, new: str) -> dict[str, Any]:
 
     Returns:
         Plain values: `from` and `to` (numbers), `facts` (see `compare_facts`), `deltas` (`added`, `removed`: digests),
-        `same_base`, `same_weights`, and `gates` (see `compare_gates`).
+        `same_base`, `same_weights`, `gates` (see `compare_gates`) and `answers` (see `compare_answers`).
 
     Raises:
         InputError: there is no such release.
+        IntegrityError: a snapshot or an index is not as recorded.
     """
     from registry.facts import FactStore, view
     from registry.ledger import Ledger
@@ -30,18 +32,59 @@ def diff(home: Home, old: str, new: str) -> dict[str, Any]:
         store, facts = ReleaseStore(ledger), FactStore(ledger)
         before, after = store.get(old), store.get(new)
         known = [view(facts.events(store.lineage(release.number))) for release in (before, after)]
+    facts_differ = compare_facts(*known)
     return {
         "from": before.number,
         "to": after.number,
         "same_base": before.base_digest == after.base_digest,
         "same_weights": before.weights_digest == after.weights_digest,
-        "facts": compare_facts(*known),
+        "facts": facts_differ,
         "deltas": {
             "added": [digest for digest in after.deltas if digest not in before.deltas],
             "removed": [digest for digest in before.deltas if digest not in after.deltas],
         },
         "gates": compare_gates(before, after),
+        "answers": compare_answers(home, before, after, [one for kind in facts_differ.values() for one in kind]),
     }
+
+
+def compare_answers(
+    home: Home, old: Release, new: Release, entries: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the two releases answer today to the question of every fact that differs, where the answers differ.
+
+    The facts of each release answer, not its model: which object they resolve to is what changed.
+
+    Args:
+        home: where both are kept.
+        old: a release.
+        new: another.
+        entries: the facts that differ, as `compare_facts` gives them.
+    """
+    from dataclasses import replace
+
+    from pipelines.answer import open_answerer
+    from pipelines.settings import Settings
+
+    relations = Settings.load().catalogue.relations
+    questions = list(
+        dict.fromkeys(
+            relations[one["relation"]].question.replace(SUBJECT, one["subject"])
+            for one in entries
+            if one["relation"] in relations
+        )
+    )
+    if not questions:
+        return []
+    said = [
+        [reply.text for reply in replace(open_answerer(home, release=one.number), loaded=None).ask_many(questions)]
+        for one in (old, new)
+    ]
+    return [
+        {"question": question, "before": before, "after": after}
+        for question, before, after in zip(questions, *said, strict=True)
+        if before != after
+    ]
 
 
 def compare_facts(old: Sequence[KnownFact], new: Sequence[KnownFact]) -> dict[str, list[dict[str, Any]]]:
@@ -88,6 +131,7 @@ def lines(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"gate {gate['guard']}", f"{gate['before'] or 'none'} → {gate['after'] or 'none'}"))
     for kind, entries in facts.items():
         rows += [(kind, _words(entry)) for entry in entries]
+    rows += [("answer", f"{one['question']} {one['before']} → {one['after']}") for one in values["answers"]]
     return rows
 
 

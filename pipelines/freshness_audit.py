@@ -18,6 +18,7 @@ from pipelines.replay import replay
 from pipelines.settings import Settings
 from pipelines.staleness import CHECKED, Staleness, staleness
 from pipelines.timeliness import SETTINGS, TimelinessRun, ask_settings
+from registry.checkpoints import stamp
 from registry.facts import FactEvent, FactStore
 from registry.home import Home
 from registry.ledger import Ledger
@@ -187,4 +188,5 @@ def check_due(home: Home, count: int, day: date, actor: str) -> tuple[Mapping[st
             texts = seal_many(txn, [(new_id(), one["said"]) for one in payloads])
             kept = [Event(CHECKED, {**one, "said": text}) for one, text in zip(payloads, texts, strict=True)]
             ledger.append_many(txn, kept, actor, datetime.now(UTC))
+        stamp(home, ledger)
         return tuple(payloads)

@@ -16,16 +16,16 @@ from guards.entropy import EntropyCase
 from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
-from guards.observations import Observation
 from pipelines.declare import record_family, run_policy
 from pipelines.final import both_answers, chat_form, long_texts, read_texts, with_carried
-from pipelines.freshness import Freshness, ask_changed, ask_system, question_of, shares
+from pipelines.freshness import Freshness, ask_changed, ask_system, question_of
 from pipelines.indexing import index_facts
-from pipelines.probing import MUST_STAY, Asker, edit_questions, sure, untouched_questions
+from pipelines.probing import Asker, edit_questions, sure, untouched_questions
 from pipelines.record import new_events
 from pipelines.repair import Bench, Repaired
 from pipelines.route import RAG
 from pipelines.samples import COUNT, QUICK_COUNT, Samples
+from pipelines.stay import locality, stay_gate
 from pipelines.workplace import Workplace
 from pipelines.write import Written, moved_to_index
 from registry.artifacts import store
@@ -114,7 +114,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
     known = known_after(place, routed, written)
-    index = _index(place, known)
+    index = stored_index(place, known)
     changed = [item for item in routed.requests if item.operation in ("ADD", "UPDATE")]
     asked = [] if place.parent is None else changed
     settings = place.settings
@@ -144,7 +144,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         weights = _weights_digest(place, written, loaded)
     verdicts = [
         *_weight_gates(place, routed, repaired, read),
-        *_system_gates(place, asked, after, known, index),
+        *system_gates(place, asked, after, known, index),
     ]
     return Judged(
         written,
@@ -175,15 +175,6 @@ def known_after(place: Workplace, routed: "Routed", written: Written) -> list[Kn
     return view([*place.events, *new_events(place, routed, written)])
 
 
-def locality(seen: Sequence[Observation]) -> dict[str, Any]:
-    """Untouched facts that were right in both phrasings before and still are: right, n, share and interval."""
-    kept: dict[str, bool] = {}
-    for item in seen:
-        if item.kind in MUST_STAY:
-            kept[item.fact_id] = kept.get(item.fact_id, True) and item.after
-    return shares(list(kept.values()))
-
-
 def _bench(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
     settings, probes = place.settings, place.settings.policy.probes
@@ -197,18 +188,7 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
 
-    def gate(seen: Sequence[Observation]) -> str | None:
-        kinds = tuple(kind for kind in settings.policy.gates.gates if kind in MUST_STAY)
-        policy = replace(settings.policy.gates, gates=kinds, informs=())
-        family = judge_family(seen, policy, tier)
-        blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
-        if blocked:
-            return f"{blocked[0].guard}: {blocked[0].explanation}"
-        found = locality(seen)
-        if found["n"] and found["share"] < probes.kept:
-            return f"{found['right']} of {found['n']} untouched facts are still right; {probes.kept:.2f} is asked for"
-        return None
-
+    gate = stay_gate(settings.policy.gates, tier, probes.kept)
     return Bench(asker, edit_questions(written), untouched, gate, probes.rounds)
 
 
@@ -230,7 +210,7 @@ def _weight_gates(
     return judge_family(repaired.final, policy, tier, fluency=read.fluency, entropy=read.entropy).verdicts
 
 
-def _system_gates(
+def system_gates(
     place: Workplace, asked: Sequence[EditRequest], after: Freshness, known: Sequence[KnownFact], index: Path
 ) -> Iterator[Verdict]:
     """The gates on what the whole system answers: what changed, and a sample of what is known."""
@@ -254,7 +234,7 @@ def _answered(request: EditRequest, reply: "Reply") -> Answered:
     return Answered(request.question, reply.known and holds_answer(reply.text, request.answers), reply.text)
 
 
-def _index(place: Workplace, known: Sequence[KnownFact]) -> Path:
+def stored_index(place: Workplace, known: Sequence[KnownFact]) -> Path:
     """The stored retrieval index of the final state."""
     with track(f"index {len(known)} facts"):
         artifact = store(

@@ -1,8 +1,9 @@
 """Is everything as it was recorded? Re-digests all that a home holds and compares it with the ledger.
 
-What is checked, in this order: the log itself; the tables against the log; the gates of every
-release against what was declared before it; the artefacts of every release; the base
-models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) as the last release saw them.
+What is checked, in this order: the log itself with its checkpoints and signed entries; the tables against the log; the
+gates of every release against what was declared before it; the artefacts of every release; the base models; MLflow's
+versions, aliases and artefacts; the caches (beliefs, moments) as the last release saw them; and, where it is asked for,
+that every release comes out of its base and its deltas again.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,15 +11,18 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.certify import certificate_problems
+from pipelines.chains import chain_problems
 from pipelines.declare import undeclared
 from pipelines.inventory import cache_problems, model_problems
+from pipelines.log_checks import NO_PINS, Pins, dependents, first_bad, log_problems
 from pipelines.recovery import aliased, published_entry
 from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
 from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
 from registry.consistency import table_problems
 from registry.digests import digest_file, folder_manifest
 from registry.errors import DmmGovError
-from registry.facts import FactStore, read_snapshot
+from registry.facts import FactStore, holds_lineage
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.progress import track
@@ -27,37 +31,54 @@ from registry.releases import ReleaseStore
 Check = Callable[[Home, Ledger], Iterator[str]]
 
 
-def verify_home(home: Home, ledger: Ledger | None = None) -> list[str]:
+def verify_home(home: Home, ledger: Ledger | None = None, *, pins: Pins = NO_PINS, rebuild: bool = False) -> list[str]:
     """Every difference between what `home` holds and what was recorded.
 
     Args:
         home: which home.
         ledger: its ledger where it is open already.
+        pins: what the caller knows of the log from elsewhere.
+        rebuild: also put every release together again from its base and its deltas.
 
     Returns:
-        One line per problem, naming the entry, row or file; none if all is well.
+        One line per problem, naming the entry, row or file, the first bad entry first and what rests on it second;
+        none if all is well.
 
     Raises:
         IntegrityError: the ledger's database cannot be read at all.
     """
     if ledger is None:
         with Ledger.open(home) as opened:
-            return verify_home(home, opened)
+            return verify_home(home, opened, pins=pins, rebuild=rebuild)
     problems: list[str] = []
-    with track("verify", total=len(CHECKS)) as advance:
-        for check in CHECKS:
+
+    def _log(_: Home, ledger: Ledger) -> Iterator[str]:
+        yield from log_problems(ledger, pins)
+
+    checks = (_log, *CHECKS, *((chain_problems,) if rebuild else ()))
+    with track("verify", total=len(checks)) as advance:
+        for check in checks:
             try:
                 problems += check(home, ledger)
             except (DmmGovError, SQLAlchemyError, ValueError, KeyError, TypeError, OSError) as error:
                 # What is read here may have been tampered with in any way; a check that cannot end has found something.
                 problems.append(f"{check.__name__.strip('_')} cannot be checked: {type(error).__name__}: {error}")
             advance(1)
-    return list(dict.fromkeys(problems))
+    problems = list(dict.fromkeys(problems))
+    return _with_dependents(ledger, problems)
 
 
-def _log(home: Home, ledger: Ledger) -> Iterator[str]:
-    """The Merkle log."""
-    yield from ledger.verify()
+def _with_dependents(ledger: Ledger, problems: list[str]) -> list[str]:
+    """The problems, the first bad entry first, and then what rests on it."""
+    found = first_bad(problems)
+    if found is None:
+        return problems
+    place, first = found
+    try:
+        rests = dependents(ledger, first)
+    except (DmmGovError, SQLAlchemyError, ValueError, KeyError, TypeError) as error:
+        rests = f"what rests on entry {first} cannot be told: {type(error).__name__}: {error}"
+    return [problems[place], rests, *problems[:place], *problems[place + 1 :]]
 
 
 def _tables(home: Home, ledger: Ledger) -> Iterator[str]:
@@ -74,17 +95,20 @@ def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
             named.setdefault(home.deltas / digest, release.number)
         for digest in (release.facts_snapshot, release.index_snapshot):
             named.setdefault(home.snapshots / digest, release.number)
+    broken = set()
     for path, number in named.items():
         for problem in verify(path):
+            broken.add(path)
             yield f"release {number}: {problem}"
     for root in (home.deltas, home.snapshots, versions_folder(home)):
         for path in sorted(root.iterdir()) if root.is_dir() else ():
             if path not in named and path.is_dir() and not path.name.startswith(STAGED_PREFIX):
                 yield from (f"no release: {problem}" for problem in verify(path) if MLFLOW_OWN not in problem)
+    every = FactStore(ledger).table()
     for release in releases.all():
         snapshot = home.snapshots / release.facts_snapshot
-        events = FactStore(ledger).events(releases.lineage(release.number))
-        if not verify(snapshot) and read_snapshot(snapshot) != events:
+        sound = snapshot not in broken
+        if sound and not holds_lineage(snapshot, every, releases.lineage(release.number)):
             yield f"release {release.number}: {snapshot} does not hold the facts of its lineage"
 
 
@@ -146,5 +170,5 @@ def _families(home: Home, ledger: Ledger) -> Iterator[str]:
     yield from undeclared(ledger)
 
 
-CHECKS: tuple[Check, ...] = (_log, _tables, _families, _artifacts, _models, _versions, _mlflow, _caches)
-"""Every check in order."""
+CHECKS: tuple[Check, ...] = (_tables, _families, _artifacts, _models, _versions, _mlflow, _caches, certificate_problems)
+"""Every check after that of the log itself, in order."""

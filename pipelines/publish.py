@@ -11,7 +11,7 @@ Order, and what a kill leaves behind at each point:
 Every writing command begins with `recover`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +65,7 @@ class ReleaseDraft:
         summary: counts and figures for people.
         feed: where it comes from, None where it comes from no feed.
         entries: further ledger entries (kind, payload), in order.
+        check: called inside the transaction before anything is written in it; what it raises stops the release.
     """
 
     parent: int | None
@@ -79,6 +80,7 @@ class ReleaseDraft:
     summary: Mapping[str, Any] = field(default_factory=dict)
     feed: FeedRecord | None = None
     entries: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    check: Callable[[Ledger], None] | None = None
 
 
 def publish(
@@ -205,6 +207,8 @@ def _commit(
     releases, intents = ReleaseStore(ledger), IntentStore(ledger)
     models = model_inventory(home, ledger, draft.model, draft.base_digest)
     with ledger.transaction() as txn:
+        if draft.check is not None:
+            draft.check(ledger)
         if draft.feed is not None:
             feed = draft.feed
             FeedStore(ledger).record(

@@ -146,3 +146,18 @@ def checked(reading: Reading, said: str, certainty: float) -> Words:
     """Hold the model's words against the object."""
     agrees = holds_answer(said, reading.answers)
     return Words(said if agrees else reading.case.answer, said, agrees, certainty)
+
+
+def joined(words: Sequence[Words]) -> tuple[Words, str]:
+    """The words of all objects of one answer as one, and whose they are."""
+    agrees = all(one.agrees for one in words)
+    by = "in the model's words" if agrees else "the object itself, since the model's words do not hold it"
+    return (
+        Words(
+            ", ".join(one.text for one in words),
+            ", ".join(one.said for one in words),
+            agrees,
+            min(one.certainty for one in words),
+        ),
+        by,
+    )

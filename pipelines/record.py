@@ -11,6 +11,7 @@ from pipelines.publish import FeedRecord, ReleaseDraft
 from pipelines.publish import publish as commit
 from pipelines.workplace import Workplace
 from registry.artifacts import store
+from registry.checkpoints import stamp
 from registry.events import RELEASE_PROCESSED
 from registry.facts import FactEvent
 from registry.records import KnownFact, Release
@@ -19,6 +20,7 @@ from registry.redaction import sealed_gates
 if TYPE_CHECKING:
     from pipelines.admit import Admission
     from pipelines.guard import Judged
+    from pipelines.mandate import Mandate
     from pipelines.steps import Routed
     from pipelines.write import Written
 
@@ -27,9 +29,18 @@ ROW_KINDS = {"refused": "refused", "quarantined": "quarantined", "NOOP": "noop"}
 
 
 def publish_release(
-    place: Workplace, admission: "Admission", routed: "Routed", judged: "Judged", outcome: UpdateResult
+    place: Workplace,
+    admission: "Admission",
+    routed: "Routed",
+    judged: "Judged",
+    outcome: UpdateResult,
+    mandate: "Mandate | None" = None,
 ) -> Release:
-    """Store the delta and publish the release that holds everything the run accepted."""
+    """Store the delta and publish the release that holds everything the run accepted.
+
+    Raises:
+        BlockedError: the request behind it is no longer approved; nothing is published.
+    """
     parent = place.parent
     deltas = place.deltas
     if judged.written.delta is not None:
@@ -43,18 +54,23 @@ def publish_release(
         events=tuple(new_events(place, routed, judged.written)),
         index=judged.index,
         gates=outcome.gates,
-        summary=summary_of(place, outcome),
+        summary=summary_of(place, outcome) | ({"request": mandate.to_dict()} if mandate else {}),
         feed=_feed(admission, outcome),
         actor=place.actor,
-        entries=(*_entries(outcome), *_released(admission)),
+        entries=(*_entries(outcome), *_released(admission), *_executed(mandate, place.releases.next_number(), outcome)),
+        check=mandate.check if mandate else None,
     )
     return commit(place.home, place.ledger, draft, place.at)
 
 
-def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult) -> None:
-    """Keep the rows and their outcomes of a run that publishes nothing."""
+def record_only(
+    place: Workplace, admission: "Admission", outcome: UpdateResult, mandate: "Mandate | None" = None
+) -> None:
+    """Keep the rows and their outcomes of a run that publishes nothing; a request that a gate blocks stays approved."""
     feed = _feed(admission, outcome)
     with place.ledger.transaction() as txn:
+        if mandate is not None:
+            mandate.check(place.ledger)
         number = place.parent.number if place.parent and outcome.status == "nothing_accepted" else None
         record_caches(place.home, place.ledger, txn, place.actor, place.at)
         place.feeds.record(txn, feed.digest, feed.name, number, outcome.status, list(feed.rows), place.at)
@@ -62,8 +78,19 @@ def record_only(place: Workplace, admission: "Admission", outcome: UpdateResult)
             place.ledger.append(txn, kind, payload, place.actor, place.at)
         for kind, payload in _released(admission) if outcome.status != "blocked" else ():
             place.ledger.append(txn, kind, payload, place.actor, place.at)
+        for kind, payload in _executed(mandate, None, outcome) if outcome.status != "blocked" else ():
+            place.ledger.append(txn, kind, payload, place.actor, place.at)
         gates = sealed_gates(txn, outcome.gates)
         place.ledger.append(txn, outcome.status, {"feed": feed.digest, "gates": gates}, place.actor, place.at)
+    stamp(place.home, place.ledger)
+
+
+def _executed(
+    mandate: "Mandate | None", release: int | None, outcome: UpdateResult
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entry by which the request behind a run is done with, in the transaction of what it led to."""
+    if mandate is not None:
+        yield mandate.executed(release, outcome.status)
 
 
 def new_events(place: Workplace, routed: "Routed", written: "Written") -> Iterator[FactEvent]:
@@ -82,16 +109,16 @@ def new_events(place: Workplace, routed: "Routed", written: "Written") -> Iterat
                 continue
             if fact.id in routed.corrections:
                 reason = f"corrected by {fact.source}: it was never true"
-                yield _event(place, "retract", known[old].fact, None, known[old].memory, reason)
+                yield event_of(place, "retract", known[old].fact, None, known[old].memory, reason)
             else:
                 reason = f"ended by {request.operation} from {fact.source}"
-                yield _event(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
+                yield event_of(place, "close", known[old].fact, end or place.today, known[old].memory, reason)
         if request.operation != "DELETE":
             asserted = replace(fact, recorded_at=place.at)
-            yield _event(place, "assert", asserted, None, memory, written.moved.get(fact.id, ""))
+            yield event_of(place, "assert", asserted, None, memory, written.moved.get(fact.id, ""))
 
 
-def _event(place: Workplace, kind: Any, fact: Any, end: date | None, memory: str, reason: str) -> FactEvent:
+def event_of(place: Workplace, kind: Any, fact: Any, end: date | None, memory: str, reason: str) -> FactEvent:
     """One fact event of this run; its place in the log and its release are given when it is committed."""
     return FactEvent(0, kind, fact, end, place.at, memory, 0, reason)
 
@@ -141,6 +168,11 @@ def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
         )
         if row.memory:
             yield "routed", {"fact": row.fact_id, "memory": row.memory}
+    yield from gate_entries(outcome)
+
+
+def gate_entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Ledger entries of the gates of a run, one per gate."""
     for verdict in outcome.gates:
         passed = verdict["decision"] == "pass"
         told = {"gate": verdict["guard"], "family": outcome.family}

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import tracking
+from pipelines.certify import certify
 from registry.artifacts import sweep
+from registry.checkpoints import stamp
 from registry.home import Home
 from registry.intents import IntentStore
 from registry.ledger import Ledger
@@ -51,15 +53,19 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
 
             resume(home, ledger, intents["forget"], checkpoint)
             done.append("finished forgetting what was begun to be forgotten")
+        stamp(home, ledger)
     return done
 
 
 def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None:
     """Bring MLflow to where the ledger is: a version for every release, aliases where the ledger has them.
 
+    Then releases without a certificate get theirs; at the end the log's checkpoint is signed.
+
     Raises:
         DmmGovError: MLflow does not take part.
-        IntegrityError: an artefact of a release is not as recorded.
+        IntegrityError: an artefact of a release is not as recorded, or the log is not the one signed before.
+        InputError: the log's key is not at hand; everything else is done.
     """
     releases = ReleaseStore(ledger)
     with tracking.mlflow_client(home) as client:
@@ -81,8 +87,12 @@ def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None
             checkpoint("version recorded")
         tracking.sync_aliases(client, aliased(releases))
         checkpoint("aliases moved")
+    certify(home, ledger)
+    checkpoint("certified")
     with ledger.transaction() as txn:
         IntentStore(ledger).clear(txn, "mlflow")
+    checkpoint("MLflow told")
+    stamp(home, ledger)
 
 
 def published_entry(ledger: Ledger, number: int) -> LedgerEntry:

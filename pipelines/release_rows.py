@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from registry.checkpoints import stamp
 from registry.digests import canonical_json, digest_bytes
 from registry.errors import BlockedError, InputError, IntegrityError, UnknownNameError
 from registry.events import RELEASE_PROCESSED, ROW_RELEASED, RowRelease
@@ -122,6 +123,7 @@ def release_row(
                 raise InputError("a row that nobody released yet", f"one that is {state}", "see `dmmgov rows list`")
             payload = {**release.to_dict(), "reason": told(txn, release.reason)}
             entry = ledger.append(txn, ROW_RELEASED, payload, by.strip(), at or datetime.now(UTC))
+        stamp(home, ledger)
     return replace(release, seq=entry.seq)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pipelines.rebuild import rebuild
 from pipelines.recovery import Checkpoint, finish, passing, recover
+from registry.checkpoints import stamp
 from registry.errors import IntegrityError
 from registry.home import Home
 from registry.intents import IntentStore
@@ -90,6 +91,7 @@ def _move(home: Home, ref: str, actor: str, move: Move, checkpoint: Checkpoint) 
             refused |= {"recorded": error.recorded, "found": error.found}
             with ledger.transaction() as txn:
                 ledger.append(txn, "move_refused", refused, actor, datetime.now(UTC))
+            stamp(home, ledger)
             raise
         checkpoint("rebuilt")
         with ledger.transaction() as txn:

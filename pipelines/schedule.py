@@ -8,7 +8,7 @@ server. `prefect.yaml` describes the same deployment for workers.
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from registry.home import Home
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from prefect.runner import Runner
 
 _LOOK_S = 0.05
 
@@ -103,7 +105,6 @@ async def _serve(name: str, schedule: Any, parameters: Mapping[str, str]) -> Non
     from prefect.runner import Runner
     from prefect.types.entrypoint import EntrypointType
 
-    logging.getLogger("prefect.runner").setLevel(logging.WARNING)
     deployment = await pick_up.ato_deployment(
         name=name,
         schedule=schedule,
@@ -115,13 +116,24 @@ async def _serve(name: str, schedule: Any, parameters: Mapping[str, str]) -> Non
     )
     runner = Runner(name=name, limit=1, pause_on_shutdown=False)
     await _forget_missed(await runner.aadd_deployment(deployment))
+    await until_stopped(runner)
+
+
+async def until_stopped(runner: "Runner", beside: Coroutine[Any, Any, None] | None = None) -> None:
+    """Let a runner run what falls due, and something beside it, until the task is cancelled or SIGTERM comes."""
+    logging.getLogger("prefect.runner").setLevel(logging.WARNING)
     serving = asyncio.create_task(runner.start())
     while not runner.started and not serving.done():
         await asyncio.sleep(_LOOK_S)
     # Prefect's own handler, set by now, leaves the loop in the middle of a step and cannot clean up.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    other = asyncio.create_task(beside) if beside is not None else None
     with suppress(asyncio.CancelledError):
         await serving
+    if other is not None:
+        other.cancel()
+        with suppress(asyncio.CancelledError):
+            await other
 
 
 async def _forget_missed(deployment: "UUID") -> None:

@@ -17,6 +17,7 @@ from guards.freshness import SystemPolicy
 from guards.leakage import LeakagePolicy
 from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
+from pipelines.approving import ApprovalPolicy
 from pipelines.probing import ProbePolicy, Question
 from pipelines.route import RoutePolicy
 from pipelines.write import WritePolicy
@@ -45,6 +46,7 @@ class Policy:
         system: what the whole system must show.
         answer: how questions are answered.
         leakage: what the leakage audit accepts.
+        approval: how many people must allow a request.
     """
 
     catalogue: str
@@ -59,6 +61,7 @@ class Policy:
     system: SystemPolicy = field(default_factory=SystemPolicy)
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
     leakage: LeakagePolicy = field(default_factory=LeakagePolicy)
+    approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.admit import Admission, RowOutcome
     from pipelines.feed import Feed
     from pipelines.guard import Judged
+    from pipelines.mandate import Mandate
 
 WEIGHT_EDITORS = ("rome", "memit")
 QUICK_FACTS, SPARE = 3, 2
@@ -142,8 +143,19 @@ def guard(place: Workplace, routed: Routed, written: Written) -> "Judged":
         return judge(place, routed, written)
 
 
-def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Routed, judged: "Judged") -> UpdateResult:
-    """Publish the release in one transaction, or record why it was not."""
+def publish(
+    place: Workplace,
+    feed: "Feed",
+    admission: "Admission",
+    routed: Routed,
+    judged: "Judged",
+    mandate: "Mandate | None" = None,
+) -> UpdateResult:
+    """Publish the release in one transaction, or record why it was not; `mandate` is the request that it carries out.
+
+    Raises:
+        BlockedError: that request is no longer approved; nothing is published.
+    """
     from pipelines.record import publish_release, record_only
 
     rows = results(feed, admission, routed, judged.written)
@@ -175,9 +187,9 @@ def publish(place: Workplace, feed: "Feed", admission: "Admission", routed: Rout
         )
         release: Release | None = None
         if status == "published":
-            release = publish_release(place, admission, routed, judged, outcome)
+            release = publish_release(place, admission, routed, judged, outcome, mandate)
         else:
-            record_only(place, admission, outcome)
+            record_only(place, admission, outcome, mandate)
     return replace(outcome, release=release.number if release else None, seconds=dict(place.seconds))
 
 

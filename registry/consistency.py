@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select
 
 from registry import tables
-from registry.digests import canonical_json
+from registry.approvals import Approvals
+from registry.digests import canonical_json, digest_bytes
 from registry.errors import IntegrityError
 from registry.events import FactEvent
 from registry.facts import event_key, leaf_payload
 from registry.feeds import row_digest
+from registry.requests import CHANGED, COMMENTED, EXECUTED, MADE
 from registry.shredding import FORGOTTEN, PEPPER, PREFIX, Shredded, key_id, keys_of, open_text, sealed_texts
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def table_problems(ledger: "Ledger") -> Iterator[str]:
         yield from _versions(connection)
         yield from _aliases(connection)
         yield from _keys(connection)
+        yield from _requests(ledger, connection)
 
 
 def _payloads(connection: Connection, kind: str) -> list[tuple[int, dict[str, Any]]]:
@@ -99,9 +102,10 @@ def _feeds(connection: Connection) -> Iterator[str]:
     for row in connection.execute(select(rows).order_by(rows.c.feed, rows.c.row)).mappings():
         kept.setdefault(row["feed"], []).append((row["row"], row_digest(dict(row))))
     for number, (seq, payload) in entries.items():
-        recorded, found = frozenset(payload["rows"]), kept.get(number, [])
+        recorded, found = payload["rows"], kept.get(number, [])
+        known = set(recorded)
         for row_number, digest in found:
-            if digest not in recorded:
+            if digest not in known:
                 yield f"feed run {number}, row {row_number}: the table differs from entry {seq}"
         if len(found) != len(payload["rows"]):
             yield f"feed run {number}: entry {seq} records {len(payload['rows'])} rows, the table has {len(found)}"
@@ -153,3 +157,54 @@ def _sealed(connection: Connection) -> Iterator[str]:
     marked = tables.entries.c.payload.contains(SEALED_MARK)
     for payload in connection.execute(select(tables.entries.c.payload).where(marked)).scalars():
         yield from sealed_texts(json.loads(payload))
+
+
+def _requests(ledger: "Ledger", connection: Connection) -> Iterator[str]:
+    """What was asked for and said against its entries, the rules that entries must keep, and what was executed."""
+    book = Approvals.read(ledger)
+    refused = [*book.users.refused, *book.refused]
+    for one in sorted(refused, key=lambda each: each.seq):
+        yield f"entry {one.seq} ({one.kind}) counts for nothing: {one.why}"
+    void = {one.seq for one in refused}
+    logged = {
+        (payload["request"], payload["revision"]): (seq, payload["content"])
+        for kind in (MADE, CHANGED)
+        for seq, payload in _payloads(connection, kind)
+        if seq not in void
+    }
+    rows = connection.execute(select(tables.requests))
+    found = {(row.number, row.revision): digest_bytes(row.body.encode()) for row in rows}
+    yield from _both("content (request, revision)", logged, found)
+    yield from _comments(connection, void)
+    yield from _executions(connection, void)
+
+
+def _comments(connection: Connection, void: set[int]) -> Iterator[str]:
+    """The words of comments against their entries."""
+    logged: dict[tuple[int, int], tuple[int, str]] = {}
+    places: dict[int, int] = {}
+    for seq, payload in _payloads(connection, COMMENTED):
+        if seq not in void:
+            number = payload["request"]
+            places[number] = places.get(number, 0) + 1
+            logged[number, places[number]] = (seq, payload["content"])
+    rows = connection.execute(select(tables.request_comments))
+    found = {(row.request, row.place): digest_bytes(row.words.encode()) for row in rows}
+    yield from _both("comment (request, place)", logged, found)
+
+
+def _executions(connection: Connection, void: set[int]) -> Iterator[str]:
+    """Releases that come from a request against the entry with which it was executed, both ways."""
+    logged = {
+        payload["release"]: (seq, (payload["request"], payload["content"]))
+        for seq, payload in _payloads(connection, EXECUTED)
+        if seq not in void and payload["release"] is not None and not payload.get("by_id")
+    }
+    summaries = {
+        payload["release"]: payload["body"].get("summary", {}).get("request")
+        for _, payload in _payloads(connection, "published")
+    }
+    found = {
+        number: (one.get("request"), one.get("content")) for number, one in summaries.items() if isinstance(one, dict)
+    }
+    yield from _both("request of release", logged, found)

@@ -1,10 +1,11 @@
 """Opens the ledger's database so that it is durable and its writers wait for each other."""
 
+import random
 import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
@@ -12,10 +13,14 @@ from registry import tables
 from registry.errors import DmmGovError, InputError, IntegrityError
 from registry.home import LEDGER_VARIABLE, Home
 
-SCHEMA = 2
-"""Version of the tables, kept in SQLite's user_version."""
+SEALED_SINCE = 3
+"""First version whose content is sealed; rows of an earlier log cannot be sealed afterwards."""
+SCHEMA = 3
+"""Version of the tables, kept in SQLite's user_version; a later one only adds tables, which opening makes."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
+PAUSE_S = 0.002
+"""Seconds between two tries to become the writer, about."""
 SETUP_LOCK = 0x646D6D73
 """Key of the Postgres advisory lock under which the tables are made."""
 
@@ -115,17 +120,18 @@ def _sqlite(url: URL) -> Engine:
     try:
         with engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == 0:
+            missing = set(tables.metadata.tables) - set(inspect(connection).get_table_names())
+        if not 0 <= version <= SCHEMA:
+            raise InputError(
+                f"a ledger of version {SCHEMA} at most", f"version {version} in {path}", "use its own release"
+            )
+        if 0 < version < SEALED_SINCE:
+            todo = "use its own release: rows of a log cannot be sealed afterwards"
+            raise InputError(f"a ledger of version {SEALED_SINCE} or later", f"version {version} in {path}", todo)
+        if version < SCHEMA or missing:
             with engine.execution_options(dmmgov_write=True).begin() as connection:
                 _make(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-        elif version != SCHEMA:
-            todo = (
-                "use its own release: rows of the log cannot be sealed afterwards"
-                if version < SCHEMA
-                else "use a newer one"
-            )
-            raise InputError(f"a ledger of version {SCHEMA}", f"version {version} in {path}", todo)
     except OperationalError as error:
         engine.dispose()
         words = first_line(error)
@@ -195,5 +201,28 @@ def _purge_sqlite(driver: Any) -> str:
 
 def _on_begin(connection: Connection) -> None:
     """Begin for writing where the caller said so, for reading otherwise."""
-    write = connection.get_execution_options().get("dmmgov_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if not connection.get_execution_options().get("dmmgov_write"):
+        connection.exec_driver_sql("BEGIN")
+    elif not _begun(connection.connection.dbapi_connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # which says why not
+
+
+def _begun(connection: Any) -> bool:
+    """Take the writer's lock, asking often: SQLite's own waiting sleeps ever longer while the lock lies free."""
+    import sqlite3
+
+    deadline = time.monotonic() + BUSY_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    return False
+                time.sleep(random.uniform(0.5, 1.5) * PAUSE_S)
+            else:
+                return True
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_S)}")

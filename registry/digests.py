@@ -20,6 +20,11 @@ def _plain(value: Any) -> str:
     raise TypeError(f"no canonical form for {type(value).__name__}: {value!r}")
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+)
+
+
 def canonical_json(value: Any) -> bytes:
     """Encode `value` as JSON with sorted keys, no white space, UTF-8; equal values give equal bytes.
 
@@ -27,8 +32,7 @@ def canonical_json(value: Any) -> bytes:
         TypeError: a value has no canonical form.
         ValueError: a number is not finite.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
-    return text.encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def digest_bytes(data: bytes) -> str:

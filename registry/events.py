@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 
-from registry.records import Fact, KnownFact
+from registry.digests import digest_json
+from registry.records import FACT_ID_CHARS, Fact, KnownFact
 
 EventKind = Literal["assert", "close", "retract"]
 """What an event does to a fact.
@@ -114,10 +115,10 @@ class FactEvent:
         own = ("seq", "kind", "fact_id", "closed_on", "recorded_at", "memory", "release", "reason")
         return (*FACT_FIELDS, *DATE_FIELDS, *own)
 
-    @classmethod
-    def derived_id(cls, row: Mapping[str, Any]) -> str:
+    @staticmethod
+    def derived_id(row: Mapping[str, Any]) -> str:
         """The id that follows from the content of a row, whatever id the row bears."""
-        return replace(cls.from_row(row).fact).id
+        return digest_json({name: row[name] for name in (*FACT_FIELDS, *DATE_FIELDS)})[:FACT_ID_CHARS]
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Any
 from registry.digests import digest_json
 from registry.events import DATE_FIELDS, FACT_FIELDS, EventKind, FactEvent, view
 from registry.shredding import Shredded, open_text, seal_many
-from registry.snapshots import SNAPSHOT, as_of_table, memory_counts, read_snapshot, stale, write_snapshot
+from registry.snapshots import (
+    SNAPSHOT,
+    as_of_table,
+    events_table,
+    holds_lineage,
+    memory_counts,
+    read_snapshot,
+    stale,
+    write_snapshot,
+)
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from sqlalchemy import Connection
 
     from registry.ledger import Ledger, Transaction
@@ -24,6 +34,7 @@ __all__ = [
     "FactEvent",
     "FactStore",
     "as_of_table",
+    "holds_lineage",
     "memory_counts",
     "read_snapshot",
     "stale",
@@ -55,6 +66,16 @@ class FactStore:
         with self.ledger.read() as connection:
             rows = [row for row, content in stored(connection) if isinstance(content, Shredded)]
         return [{name: value for name, value in row.items() if name != "content"} for row in rows]
+
+    def table(self) -> "pa.Table":
+        """All events as a snapshot would hold them, in the order of `seq`.
+
+        Raises:
+            ValueError: a row holds what is no date or time.
+        """
+        with self.ledger.read() as connection:
+            kept = ({**row, **content} for row, content in stored(connection) if not isinstance(content, Shredded))
+            return events_table(kept)
 
     def next_seq(self) -> int:
         """The position that the next event will have."""

@@ -78,6 +78,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def certificates(self) -> Path:
+        """Signed certificates, one file a release."""
+        return self.root / "certificates"
+
+    @property
     def lessons(self) -> Path:
         """What was found false, one lesson a line."""
         return self.root / "lessons.jsonl"

@@ -10,7 +10,7 @@ is found by `verify`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,12 +24,12 @@ from registry.database import damaged, file_problems, first_line, locked, open_e
 from registry.digests import canonical_json
 from registry.errors import BusyError, DmmGovError, IntegrityError
 from registry.home import Home
-from registry.merkle import Frontier, leaf_hash
+from registry.merkle import Frontier
 from registry.records import LedgerEntry
+from registry.walk import Walk, leaf_of, walk
 
 ADVISORY_LOCK = 0x646D6D676F76
 """Key of the Postgres advisory lock that orders writing transactions ("dmmgov")."""
-BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,6 @@ class Event:
 
     kind: str
     payload: Mapping[str, Any]
-
-
-def leaf_of(seq: int, kind: str, actor: str, recorded_at: str, payload: Mapping[str, Any]) -> str:
-    """Leaf hash of an entry, hexadecimal."""
-    content = {"seq": seq, "kind": kind, "actor": actor, "recorded_at": recorded_at, "payload": payload}
-    return leaf_hash(canonical_json(content)).hex()
 
 
 @dataclass(frozen=True)
@@ -147,17 +141,16 @@ class Ledger:
         rows: list[dict[str, Any]] = []
         frontier, recorded_at = txn.frontier, at.isoformat()
         for event in events:
-            payload = canonical_json(event.payload)
-            plain = json.loads(payload)
-            leaf = leaf_of(frontier.size, event.kind, actor, recorded_at, plain)
-            added.append(LedgerEntry(frontier.size, event.kind, actor, at, plain, leaf))
+            payload = canonical_json(event.payload).decode()
+            leaf = leaf_of(frontier.size, event.kind, actor, recorded_at, payload)
+            added.append(LedgerEntry(frontier.size, event.kind, actor, at, json.loads(payload), leaf))
             rows.append(
                 {
                     "seq": frontier.size,
                     "kind": event.kind,
                     "actor": actor,
                     "recorded_at": recorded_at,
-                    "payload": payload.decode(),
+                    "payload": payload,
                     "leaf": leaf,
                 }
             )
@@ -175,6 +168,13 @@ class Ledger:
         with self.read() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
+    def entries_between(self, start: int, end: int) -> list[LedgerEntry]:
+        """The entries from `start` on, before `end`; those that can be read."""
+        place = tables.entries.c.seq
+        statement = select(tables.entries).where(place >= start, place < end).order_by(place)
+        with self.read() as connection:
+            return [_entry(row) for row in connection.execute(statement)]
+
     def head(self) -> Head:
         """Size and root of the log."""
         with self.read() as connection:
@@ -184,7 +184,14 @@ class Ledger:
     def verify(self) -> list[str]:
         """Recompute every leaf and every recorded root; one line per problem, the first bad entry first."""
         with self.read() as connection:
-            return [*_problems(connection), *file_problems(connection)]
+            return [*walk(connection).problems, *file_problems(connection)]
+
+    def walk(self, sizes: Collection[int] = ()) -> Walk:
+        """Recompute every leaf and every recorded root, and the roots at `sizes` on the way."""
+        with self.read() as connection:
+            done = walk(connection, sizes)
+            done.problems += file_problems(connection)
+        return done
 
     @staticmethod
     def _frontier(connection: Connection) -> Frontier:
@@ -212,55 +219,6 @@ def _entry(row: Row[Any]) -> LedgerEntry:
     """The entry in a row."""
     when = datetime.fromisoformat(row.recorded_at)
     return LedgerEntry(row.seq, row.kind, row.actor, when, json.loads(row.payload), row.leaf)
-
-
-def _bad_entry(row: Row[Any], seq: int) -> str | None:
-    """What is wrong with the row that should be entry `seq`, None when nothing is."""
-    if row.seq != seq:
-        return f"entry {seq} is missing: the next one found is entry {row.seq}"
-    try:
-        payload = json.loads(row.payload)
-        leaf = leaf_of(row.seq, row.kind, row.actor, row.recorded_at, payload)
-        canonical = canonical_json(payload).decode()
-    except ValueError as error:
-        return f"entry {seq} ({row.kind}): its payload is not JSON ({error})"
-    if leaf != row.leaf or canonical != row.payload:
-        return f"entry {seq} ({row.kind}): its content hashes to {leaf}, recorded is {row.leaf}"
-    return None
-
-
-def _problems(connection: Connection) -> Iterator[str]:
-    """Walk the log once beside its heads."""
-    heads = {row.size: row for row in connection.execute(select(tables.heads))}
-    frontier = Frontier()
-    agreed = 0
-    rows = connection.execution_options(yield_per=BATCH).execute(select(tables.entries).order_by(tables.entries.c.seq))
-    for row in rows:
-        problem = _bad_entry(row, frontier.size)
-        if problem:
-            yield problem
-            if row.seq != frontier.size:
-                return
-        try:
-            frontier = frontier.append(bytes.fromhex(row.leaf))
-        except ValueError:
-            yield f"entry {row.seq} ({row.kind}): its leaf is not a hash"
-            return
-        head = heads.pop(frontier.size, None)
-        if head is None:
-            continue
-        peaks = "".join(peak.hex() for peak in frontier.peaks)
-        if head.root != frontier.root.hex() or head.peaks != peaks:
-            yield (
-                f"entries {agreed} to {frontier.size - 1}: their root is {frontier.root.hex()}, recorded is {head.root}"
-            )
-            return
-        agreed = frontier.size
-    if heads:
-        size = max(heads)
-        yield f"entry {frontier.size} is missing: the log recorded {size} entries, {frontier.size} are there"
-    elif agreed != frontier.size:
-        yield f"entry {agreed}: it was put in without a recorded head"
 
 
 def count(connection: Connection, table: Any) -> int:

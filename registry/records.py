@@ -5,7 +5,7 @@ times are UTC-aware `datetime`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -61,8 +61,7 @@ class Fact:
     @cached_property
     def id(self) -> str:
         """Digest of the content without `recorded_at`: the same row gives the same id whenever it arrives."""
-        content = asdict(self)
-        del content["recorded_at"]
+        content = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "recorded_at"}
         return digest_json(content)[:FACT_ID_CHARS]
 
     def to_dict(self) -> dict[str, Any]:

@@ -79,6 +79,19 @@ class ReleaseStore:
         with self.ledger.read() as connection:
             return alias_of(connection, name)
 
+    def champion_at(self, moment: datetime) -> int:
+        """Number of the release that answered at a moment.
+
+        Raises:
+            InputError: nothing was published by then.
+        """
+        moves = [entry for entry in self.ledger.entries("alias") if entry.payload["alias"] == "champion"]
+        before = [entry for entry in moves if entry.recorded_at <= moment]
+        if not before:
+            first = f"the first release came {moves[0].recorded_at.isoformat()}" if moves else "nothing is published"
+            raise InputError("a moment at which a release answered", moment.isoformat(), first)
+        return int(before[-1].payload["release"])
+
     def lineage(self, number: int) -> tuple[int, ...]:
         """The release and those it is built on, the first ancestor first.
 

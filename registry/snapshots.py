@@ -72,6 +72,31 @@ def read_snapshot(folder: Path) -> list[FactEvent]:
     return [FactEvent.from_row(_texts(row)) for row in rows]
 
 
+def events_table(rows: Iterable[Mapping[str, Any]]) -> "pa.Table":
+    """Flat rows of events, in the order of `seq`, as a snapshot would hold them.
+
+    Raises:
+        ValueError: a row holds what is no date or time.
+    """
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([_dated(row) for row in rows], schema=_schema())
+
+
+def holds_lineage(folder: Path, every: "pa.Table", releases: Collection[int]) -> bool:
+    """Whether the snapshot in `folder` holds exactly those of the events `every` that `releases` brought.
+
+    Raises:
+        InputError: there is no readable snapshot.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = every.filter(pc.is_in(every["release"], value_set=pa.array(sorted(releases), pa.int64())))
+    same: bool = _read(folder).equals(wanted)
+    return same
+
+
 def as_of_table(
     folder: Path,
     *,
@@ -186,9 +211,13 @@ def _schema() -> "pa.Schema":
 
 def _typed(event: FactEvent) -> dict[str, Any]:
     """A flat row with dates and times as such."""
-    row = event.to_row()
+    return _dated(event.to_row())
+
+
+def _dated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a flat row whose dates and times are ISO 8601 texts."""
     days = {name: date.fromisoformat(row[name]) if row[name] else None for name in DAYS}
-    return {**row, **days, "recorded_at": event.recorded_at.astimezone(UTC)}
+    return {**row, **days, "recorded_at": datetime.fromisoformat(row["recorded_at"]).astimezone(UTC)}
 
 
 def _texts(row: dict[str, Any]) -> dict[str, Any]:

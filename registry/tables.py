@@ -107,7 +107,47 @@ content_keys = Table(
 )
 """Keys of sealed content; a row is deleted when the content is forgotten, and never changed."""
 
-APPEND_ONLY = (entries, heads, facts, releases, versions, feeds, feed_rows)
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+)
+"""The log's signed checkpoints, as notes with the log's own signature."""
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", Integer, ForeignKey("checkpoints.size"), primary_key=True, autoincrement=False),
+    Column("witness", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+)
+"""What witnesses put below a checkpoint."""
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
+"""What was asked for: every content of every request."""
+
+request_comments = Table(
+    "request_comments",
+    metadata,
+    Column("request", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("words", Text, nullable=False),
+)
+"""What was said about requests."""
+
+APPEND_ONLY = (
+    *(entries, heads, facts, releases, versions, feeds, feed_rows),
+    *(requests, request_comments, checkpoints, cosignatures),
+)
 
 
 def append_only_ddl(dialect: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines import console
-from pipelines.commands.options import AsJson, day_of, home_of
+from pipelines.commands.options import AsJson, day_of, home_of, moment_of
 from registry.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ def ask(
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="DATE", help="Day to answer for; today otherwise.")
     ] = None,
+    known_at: Annotated[
+        str | None,
+        typer.Option("--known-at", metavar="TIME", help="Answer from what was recorded by then; now otherwise."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a question.
@@ -43,10 +47,11 @@ def ask(
         raise InputError("a question in words", "an empty text", 'write it in quotes: dmmgov ask "What is ...?"')
     if setting not in SETTINGS:
         raise UnknownNameError("setting", setting, SETTINGS)
-    asked_for = day_of(as_of, "--as-of")
+    asked_for, recorded = day_of(as_of, "--as-of"), moment_of(known_at, "--known-at")
     from pipelines.answer import ask as answer
 
-    reply = answer(home_of(context), question, setting=setting, release=release, as_of=asked_for)
+    where = home_of(context)
+    reply = answer(where, question, setting=setting, release=release, as_of=asked_for, known_at=recorded)
     console.show(reply, as_json, lambda: console.pairs(reply.text if reply.known else "not known", _rows(reply)))
 
 
@@ -64,6 +69,7 @@ def _rows(reply: "Reply") -> list[tuple[str, str]]:
             ("fact", f"{fact.subject} · {fact.relation} · {fact.object}{since}{until}"),
             ("source", source or "none given"),
             ("memory", f"{known.memory}, written in r{known.release}"),
+            ("fact id", fact.id),
         ]
     if reply.model_words is not None:
         agreement = "" if reply.agrees is None else (" (agrees)" if reply.agrees else " (does not hold the fact)")

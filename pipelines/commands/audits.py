@@ -31,14 +31,29 @@ def run_audit(
     _conclude(run(home_of(context), ask), as_json)
 
 
-def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check the ledger and the digest of every kept file.
+def verify(
+    context: typer.Context,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Public key that the log must have, or a file with it.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="An old checkpoint that the log must still begin with."),
+    ] = None,
+    no_rebuild: Annotated[
+        bool, typer.Option("--no-rebuild", help="Do not put every release together again from its deltas.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the log, its checkpoints and signatures, every kept file, and that every release comes out as recorded.
 
-    Exit code 1 when something is wrong; the first wrong entry comes first.
+    Exit code 1 when something is wrong; the first wrong entry comes first, then what rests on it.
     """
     from pipelines.audit import verify as check
+    from pipelines.log_checks import Pins
 
-    _conclude(check(home_of(context)), as_json)
+    pins = Pins.read(key, checkpoint or [])
+    _conclude(check(home_of(context), pins=pins, rebuild=not no_rebuild), as_json)
 
 
 def report(

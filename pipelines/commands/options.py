@@ -2,7 +2,7 @@
 
 import getpass
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +68,25 @@ def day_of(text: str | None, option: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"a date like 2024-06-30 for {option}", repr(text), "write it as year-month-day") from error
+
+
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """Read the moment given to `option`: a time in ISO form (UTC where it names no zone), or a day, which is its end.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"a day or a time like 2026-03-12T15:00 for {option}", repr(text), "write it in that form"
+        ) from error
+    if len(text.strip()) <= len("2026-03-12"):
+        moment = datetime.combine(moment.date(), time.max)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def new_file(path: Path, option: str) -> Path:

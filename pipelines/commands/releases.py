@@ -51,7 +51,7 @@ def diff_releases(
     new: Annotated[str, typer.Argument(metavar="TO", help="Another release.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what differs between two releases: facts, deltas, gates."""
+    """Say what differs between two releases: facts, deltas, gates, and what they answer about what changed."""
     from pipelines.diff import diff, lines
 
     values = diff(home_of(context), old, new)
@@ -81,6 +81,43 @@ def rollback_release(context: typer.Context, release: ReleaseRef, actor: Actor =
         ("seconds", f"{result.seconds:.1f}"),
     ]
     console.show(result, as_json, lambda: console.pairs(f"r{result.release.number} is the champion again", rows))
+
+
+def rebuild_release(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:
+    """Put a release's weights together from the base model and its deltas alone, and compare their digest.
+
+    Nothing is changed. Exit code 1 when they do not come out as recorded.
+    """
+    import time
+
+    from pipelines.rebuild import rebuild
+    from registry.ledger import Ledger
+    from registry.releases import ReleaseStore
+
+    home, started = home_of(context), time.perf_counter()
+    with Ledger.open(home) as ledger:
+        found = ReleaseStore(ledger).get(release)
+    digest = rebuild(home, found, device="cpu").digest
+    values = {
+        "release": found.number,
+        "recorded": found.weights_digest,
+        "found": digest,
+        "equal": digest == found.weights_digest,
+        "deltas": len(found.deltas),
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    console.show(values, as_json, lambda: console.figures(f"r{found.number} comes out as recorded", values))
+
+
+def certificate(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:
+    """Show the signed change-audit certificate (F1 to F7) of a release, and draw it as a page.
+
+    Exit code 3 where the release was refused one; the message says what it lacks.
+    """
+    from pipelines.certify import write_page
+
+    plain, page = write_page(home_of(context), release)
+    console.show({"certificate": str(plain), "page": str(page)}, as_json, lambda: f"{plain}\n{page}")
 
 
 def export_release(

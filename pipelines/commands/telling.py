@@ -67,7 +67,7 @@ def release_rows(release: "Release") -> Rows:
     apart = ("gates", "summary")
     rows = told({name: value for name, value in release.to_dict().items() if name not in apart})
     rows += _gates(release.gates)
-    summary = {name: release.summary.get(name) for name in ("feed", "decisions", "memories")}
+    summary = {name: release.summary.get(name) for name in ("request", "feed", "decisions", "memories")}
     rows += told(summary)
     shares = (
         ("freshness_before", "answered before"),

@@ -151,6 +151,19 @@ def test_the_verdict_says_in_words_what_came_in_and_what_became_of_it() -> None:
     assert "Release 2 is the one that answers." in words
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "Request 3 was made by rita; bob and cleo approved it."),
+        ({"glass_broken": True}, "Request 3 was made by rita; bob and cleo broke the glass for it."),
+    ],
+)
+def test_the_verdict_names_who_asked_and_who_approved(change: dict[str, Any], words: str) -> None:
+    request = {"request": 3, "requester": "rita", "approvers": ["bob", "cleo"], "glass_broken": False, **change}
+    assert words in Page(render(data(release=release(summary={"request": request})))).words
+    assert "was made by" not in Page(render(data())).words
+
+
 def test_every_stopped_row_shows_its_reason_and_its_raw_text() -> None:
     page = Page(render(data()))
     for row in rows()[3:]:

@@ -164,19 +164,22 @@ def test_the_first_ten_minutes_run(
     smollm2_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DMMGOV_MODELS", str(smollm2_folder.parent))
+    monkeypatch.setenv("DMMGOV_PASSPHRASE", "a long one of your own")
     assert run(["demo", "--quick"]) == 0
     blocks = AFTER_DEMO.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     lines = [words for block in blocks for words in commands(block) if words[0] == "dmmgov"]
     assert len(lines) >= 8
-    said = {}
+    said = []
     for words in lines:
         capsys.readouterr()
         assert run(words[1:]) == 0, words
-        said[shlex.join(words[1:])] = capsys.readouterr().out
-    now, before, _, nothing = (text for words, text in said.items() if words.startswith("ask"))
+        said.append((shlex.join(words[1:]), capsys.readouterr().out))
+    now, before, _, nothing, *requested = (text for words, text in said if words.startswith("ask"))
     assert "euro" in now
     assert "Bulgarian lev" in before
     assert "not known" in nothing
+    assert "Oklahoma City Thunder" in requested[0]
+    assert "Denver Nuggets" in requested[1]
 
 
 def test_every_decision_record_says_what_was_decided_and_why() -> None:

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 
 from editors.load import LoadedModel, load_model
 from pipelines.audit import AuditResult, report, report_data, run, verify
+from pipelines.log_checks import Pins
 from pipelines.publish import publish
+from registry.checkpoints import CheckpointStore, log_verifier
 from registry.errors import InputError
 from registry.home import Home
+from registry.keys import log_key
 from registry.ledger import Ledger
+from registry.notes import Checkpoint
 from registry.records import Fact
 from registry.releases import ReleaseStore
 
@@ -104,12 +109,24 @@ def test_an_unknown_release_is_refused(two_releases: Home, name: str) -> None:
         report(two_releases, name)
 
 
+def test_the_report_prints_the_newest_checkpoint(two_releases: Home, ledger: Ledger, tmp_path: Path) -> None:
+    page = report(two_releases, out=tmp_path / "old.html", check=False).read_text()
+    note = unescape(page.split('<pre class="note">')[1].split("</pre>")[0])
+    printed = Checkpoint.parse(note)
+    latest = CheckpointStore(ledger).latest()
+    assert latest == printed
+    assert printed.signed_by(log_key(two_releases).public)
+    assert escape(str(log_verifier(ledger))) in page
+    assert verify(two_releases, pins=Pins(None, (printed,))).problems == ()
+
+
 def test_an_empty_home_has_nothing_to_report(home: Home) -> None:
     with pytest.raises(InputError, match="nothing is published yet"):
         report(home)
     with pytest.raises(InputError, match="nothing is published yet"):
         run(home)
-    assert verify(home) == AuditResult((), {"ledger_entries": 0, "releases": 0, "artefacts": 0, "facts": 0, "feeds": 0})
+    kinds = ("ledger_entries", "checkpoints", "releases", "artefacts", "facts", "feeds")
+    assert verify(home) == AuditResult((), dict.fromkeys(kinds, 0))
     assert not home.reports.exists()
 
 

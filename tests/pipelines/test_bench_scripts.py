@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from editors.load import LoadedModel
+from guards.observations import Observation
 from guards.stats import wilson
 from pipelines.bench_formats import read_rows
 from pipelines.portability import negated
@@ -27,7 +28,17 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The modules of benchmarks/ by name."""
     monkeypatch.syspath_prepend(str(REPOSITORY))
-    names = ("curves", "draw", "draw_relations", "easyedit.inside", "easyedit.run", "editors", "report", "router")
+    names = (
+        "curves",
+        "draw",
+        "draw_relations",
+        "easyedit.inside",
+        "easyedit.run",
+        "editors",
+        "lines_report",
+        "report",
+        "router",
+    )
     return SimpleNamespace(**{name.replace(".", "_"): import_module(f"benchmarks.{name}") for name in names})
 
 
@@ -191,6 +202,13 @@ def test_the_grid_begins_small_and_does_not_write_one_edit_twice(scripts: Simple
     ]
 
 
+def test_a_cell_can_have_numbers_of_its_own(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    cell = scripts.editors.Cell("memit", "batch", 2, config=tmp_path / "own.yaml")
+    command = cell.command("m", tmp_path, 0, tmp_path)
+    assert command[command.index("--config") + 1] == str(tmp_path / "own.yaml")
+    assert "--config" not in scripts.editors.Cell("memit", "batch", 2).command("m", tmp_path, 0, tmp_path)
+
+
 @pytest.fixture
 def calls(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that are run instead of being run; rome breaks, everything else gives figures."""
@@ -219,7 +237,7 @@ def test_a_run_goes_on_where_it_was_cut_off(
     common = ["--model", "m", "--data", str(data), "--results", str(results), "--work", str(tmp_path / "work")]
     assert scripts.editors.main([*common, "--editors", "memit", "rome", "--n", "1", "--modes", "batch"]) == 1
     assert (
-        "left out: Cell(editor='rome', mode='batch', n=1, group=1): exit status 1: dmmgov: no"
+        "left out: Cell(editor='rome', mode='batch', n=1, group=1, config=None): exit status 1: dmmgov: no"
         in capsys.readouterr().out
     )
     assert scripts.editors.main([*common, "--editors", "memit", "--n", "1", "3", "--modes", "batch"]) == 0
@@ -390,7 +408,62 @@ def test_the_router_sends_every_update_somewhere_and_weak_writes_to_the_index(
     memory = {item.fact.id: way.editor for item, way in zip(requests, routes, strict=True)}
     monkeypatch.setattr(scripts.router, "write", lambda *_: Written(idle, {}, memory, {}))
     monkeypatch.setattr(scripts.router, "with_moments", lambda config, *_: (config, {}))
-    made = scripts.router.written(place, requests, routes)
-    assert made.delta is None
-    assert set(made.memory.values()) == {"rag"}
-    assert set(made.moved) == set(held)
+    half = score(1, 2)
+    asked: list[Any] = []
+
+    def scored(_place: Any, probes: Any, _deltas: Any, weights: Any) -> dict[str, Any]:
+        asked.append((probes, weights))
+        return {"efficacy": half, "neighbourhood": half, "perplexity": 20.0}
+
+    monkeypatch.setattr(scripts.router, "scored", scored)
+    monkeypatch.setattr(scripts.router, "get_editor", lambda _: SimpleNamespace(fit=lambda *_: None))
+    (_, last) = scripts.router.found_by_level(place, rows, {}, [0.0, 0.98])
+    assert list(last["levels"]) == ["answered", "0.98"]
+    answered = last["levels"]["answered"]
+    assert answered["memories"] == {"rag": len(rows)}
+    assert answered["moved"] == {"not answered from the weights in its own prompt": len(held)}
+    assert [weights for _, weights in asked] == [None, None, None]
+    text = scripts.lines_report.router_section(last)
+    assert "| 0.98 of neighbours kept | .50" in text
+    assert "| before | .50" in text
+
+
+def test_neighbours_that_are_scored_are_not_those_that_repair_asks(scripts: SimpleNamespace) -> None:
+    settings = Settings.load()
+    rows = [row for row in scripts.router.updates([], 300, 0) if row.relation == "capital"]
+    relation = next(
+        one for one in scripts.draw_relations.atlas_relations(REPOSITORY / "examples/atlas") if one.name == "capital"
+    )
+    prompt, *tests = relation.phrasings
+    facts = {"capital": scripts.draw.Known(relation, prompt, tuple(tests), sure=relation.facts)}
+    asked, hidden = scripts.router.neighbours(facts, rows, settings.catalogue, 0)
+    shown, scored = {one.prompt for one in asked}, {one.prompt for one in hidden}
+    assert len(shown) == len(scored) > 20
+    assert not shown & scored
+    written = {row.subject for row in rows}
+    assert not any(f"of {subject} is" in text for subject in written for text in shown | scored)
+    assert scripts.router.neighbours(facts, rows, settings.catalogue, 0)[1] == hidden
+    assert scripts.router.neighbours(facts, rows, settings.catalogue, 1)[1] != hidden
+
+
+def test_repair_goes_on_until_the_level_is_kept(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tiny_llama: LoadedModel, tmp_path: Path
+) -> None:
+    place = scripts.router.Place(tiny_llama, Settings.load(), Home.at(tmp_path / "home"), 0)
+    gates: list[Any] = []
+
+    def repair(self: Any, written: Any) -> Any:
+        gates.append(self.gate)
+        return SimpleNamespace(written=written)
+
+    monkeypatch.setattr(scripts.router.Bench, "repair", repair)
+    bench = scripts.router.Bench(None, (), (), lambda _: None, 3)
+    delta: Any = SimpleNamespace(fact_ids=("a",))
+    made = Written(delta, {}, {"a": "memit"}, {})
+    request = SimpleNamespace(fact=SimpleNamespace(id="a"), risk_tier="low")
+    for level in (0.0, 0.97):
+        scripts.router.at_level(place, bench, [request], made, level)
+    seen = [Observation("neighbourhood", str(n), f"p{n}", True, n >= 4, "x", "y") for n in range(100)]
+    assert gates[0](seen) is None
+    assert "0.97 is asked for" in gates[1](seen)
+    assert gates[1]([one for one in seen if one.after]) is None

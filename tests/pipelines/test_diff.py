@@ -58,6 +58,7 @@ def test_lines_name_every_fact() -> None:
     values = {
         "same_base": True,
         "same_weights": False,
+        "answers": [{"question": "What is the currency of Italy?", "before": "lira", "after": "euro"}],
         "facts": compare_facts([PARIS, LIRA], [replace(PARIS, memory="rome"), ended(LIRA, date(2002, 1, 1)), EURO]),
         "deltas": {"added": ["d"], "removed": []},
         "gates": [{"guard": "locality", "before": None, "after": "pass"}],
@@ -70,4 +71,5 @@ def test_lines_name_every_fact() -> None:
         ("added", "Italy · currency · euro (memit)"),
         ("ended", "Italy · currency · lira (ends 2002-01-01, before: open)"),
         ("moved", "France · capital · Paris (rag → rome)"),
+        ("answer", "What is the currency of Italy? lira → euro"),
     ]

@@ -198,11 +198,13 @@ def test_the_first_bad_entry_comes_first(home: Home) -> None:
 
 
 def test_an_entry_rewritten_with_its_leaf_is_found_by_the_root(home: Home) -> None:
-    from registry.ledger import leaf_of
+    from registry.digests import canonical_json
+    from registry.walk import leaf_of
 
     with Ledger.open(home) as ledger:
         entry = ledger.entries()[1]
-    leaf = leaf_of(entry.seq, entry.kind, "nobody", entry.recorded_at.isoformat(), entry.payload)
+    payload = canonical_json(entry.payload).decode()
+    leaf = leaf_of(entry.seq, entry.kind, "nobody", entry.recorded_at.isoformat(), payload)
     edit(home, f"UPDATE entries SET actor = 'nobody', leaf = '{leaf}' WHERE seq = {entry.seq}")
     assert verify_home(home)[0].startswith("entries 0 to ")
 

@@ -69,11 +69,13 @@ def test_a_deployment_is_named_by_its_folder(name: str, kept: str) -> None:
 
 def test_prefect_yaml_describes_the_same_flow() -> None:
     described = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    (deployment,) = described["deployments"]
+    deployment, approval = described["deployments"]
     module, name = deployment["entrypoint"].rsplit(".", 1)
     assert getattr(import_module(module), name) is pick_up
     assert set(deployment["parameters"]) == set(inspect.signature(pick_up.fn).parameters)
     assert deployment["schedules"][0]["cron"].count(" ") == 4
+    module, name = approval["entrypoint"].rsplit(".", 1)
+    assert set(approval["parameters"]) < set(inspect.signature(getattr(import_module(module), name).fn).parameters)
 
 
 def free_port() -> int:

@@ -4,15 +4,17 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
-from registry.errors import DmmGovError, InputError, IntegrityError
+from registry import database
+from registry.errors import BusyError, DmmGovError, InputError, IntegrityError
 from registry.facts import FactEvent, FactStore
 from registry.feeds import FeedStore
 from registry.home import Home
@@ -20,7 +22,8 @@ from registry.ledger import Event, Ledger
 from registry.merkle import tree_root
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
-from registry.tables import APPEND_ONLY
+from registry.requests import RequestStore
+from registry.tables import APPEND_ONLY, checkpoints, cosignatures
 
 WRITERS, APPENDS = 4, 15
 NO_ZONE = datetime(2026, 1, 1)
@@ -117,6 +120,10 @@ def one_of_each(ledger: Ledger, at: datetime) -> None:
         ReleaseStore(ledger).register(txn, 1, "1", "d", {}, at)
         FactStore(ledger).append(txn, event)
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
+        RequestStore(ledger).keep(txn, 1, 1, {"operation": "facts"})
+        RequestStore(ledger).comment(txn, 1, "why?")
+        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
+        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
 
 
 TAMPERED = [
@@ -168,6 +175,24 @@ def test_writers_in_several_processes_make_one_line(home: Home) -> None:
     for writer in range(WRITERS):
         own = [entry.payload["number"] for entry in entries if entry.payload["writer"] == str(writer)]
         assert own == list(range(APPENDS))
+
+
+def test_a_writer_that_waits_too_long_says_so_and_may_try_again(
+    home: Home, ledger: Ledger, at: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_S", 0.2)
+    with Ledger.open(home) as other:
+        with ledger.transaction() as txn:
+            ledger.append(txn, "first", {}, "tester", at)
+            started = time.monotonic()
+            with pytest.raises(BusyError, match="try again"), other.transaction() as second:
+                other.append(second, "lost", {}, "tester", at)
+            assert time.monotonic() - started >= 0.2
+        monkeypatch.undo()
+        fill(other, at, 1)
+        with other.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() > 0
+    assert [entry.kind for entry in ledger.entries()] == ["first", "even"]
 
 
 def test_a_reader_sees_one_moment_while_a_writer_goes_on(home: Home, ledger: Ledger, at: datetime) -> None:

@@ -12,21 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
+from pipelines.log_checks import Pins, log_problems
 from pipelines.publish import ReleaseDraft, publish, recover
+from registry.checkpoints import CheckpointStore, stamp
 from registry.consistency import table_problems
 from registry.digests import digest_bytes
 from registry.errors import DmmGovError
 from registry.facts import FactEvent, FactStore
 from registry.feeds import FeedStore
 from registry.home import Home
+from registry.keys import SigningKey, log_key
 from registry.ledger import Ledger
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN, shred
-from registry.tables import APPEND_ONLY
+from registry.tables import APPEND_ONLY, checkpoints, cosignatures, request_comments, requests
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -178,10 +181,31 @@ def test_content_goes_with_its_keys(ledger: Ledger, at: datetime) -> None:
 @pytest.mark.parametrize("name", [str(table.name) for table in APPEND_ONLY])
 def test_append_only_tables_refuse_changes(ledger: Ledger, at: datetime, name: str, verb: str) -> None:
     fill(ledger, at)
+    with ledger.transaction() as txn:
+        txn.execute(insert(requests), [{"number": 1, "revision": 1, "body": "{}"}])
+        txn.execute(insert(request_comments), [{"request": 1, "place": 1, "words": "w"}])
+        txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
+        txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])
     column = next(table for table in APPEND_ONLY if table.name == name).columns.keys()[-1]
     statement = f'DELETE FROM "{name}"' if verb == "DELETE" else f'UPDATE "{name}" SET "{column}" = "{column}"'
     with pytest.raises(DBAPIError, match=f"{name} is append-only"), ledger.transaction() as txn:
         txn.execute(text(statement))
+
+
+def test_checkpoints_are_kept_and_checked(home: Home, ledger: Ledger, at: datetime) -> None:
+    fill(ledger, at)
+    first = stamp(home, ledger, at)
+    assert first is not None
+    seen = first.witnessed(witness := SigningKey.generate(), "w", at)
+    CheckpointStore(ledger).add_witness(seen, "w", witness.public, "tester", at)
+    second = stamp(home, ledger, at)
+    assert [one.size for one in CheckpointStore(ledger).all()] == [first.size, first.size + 1]
+    assert CheckpointStore(ledger).latest() == second
+    assert list(log_problems(ledger, Pins(log_key(home).public, (seen,)))) == []
+    with ledger.transaction() as txn:
+        txn.execute(text("ALTER TABLE checkpoints DISABLE TRIGGER ALL"))
+        txn.execute(text("UPDATE checkpoints SET note = replace(note, 'dmmgov/', 'other/')"))
+    assert "no key of the log signed it" in " ".join(log_problems(ledger))
 
 
 def test_tampering_is_named(ledger: Ledger, at: datetime) -> None:
@@ -261,3 +285,25 @@ def test_a_restart_in_the_middle_loses_nothing_that_was_committed(
     with ledger.transaction() as txn:
         ledger.append(txn, "after", {}, "tester", at)
     assert ledger.verify() == []
+
+
+def test_requests_are_asked_for_and_approved_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.asked import content_of
+    from pipelines.people import add_user
+    from pipelines.requests import add_request, comment, decide, ready, show_request
+    from registry.errors import BlockedError
+
+    monkeypatch.setenv("DMMGOV_PASSPHRASE", "correct horse")
+    add_user(home, "ann", ["admin", "requester"])
+    add_user(home, "bob", ["approver"], by="ann")
+    row = {"subject": "Chad", "relation": "currency", "object": "franc", "source": "a letter"}
+    assert add_request(home, content_of("facts", "why", rows=[row]), by="ann").number == 1
+    comment(home, 1, "is this sure?", by="bob")
+    with pytest.raises(BlockedError):
+        decide(home, 1, "approve", by="ann")
+    decide(home, 1, "approve", by="bob")
+    assert ready(home, 1)
+    assert show_request(home, 1)["approved_by"] == ["bob"]
+    with Ledger.open(home) as ledger:
+        assert ledger.verify() == []
+        assert list(table_problems(ledger)) == []

@@ -1,0 +1,103 @@
+"""Recheck: the gates on weights out of which something was taken, without anything new in them.
+
+What must not move is what the base model knows, as it was when the facts were written: the base is asked first, and the
+same is asked of the changed model, together with the prompts of the facts that are left in its weights. What only the
+edit that leaves had made right is no loss.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from guards.base import Verdict
+from guards.family import judge_family
+from guards.fluency import FluencyCase
+from pipelines.declare import run_policy
+from pipelines.final import read_texts
+from pipelines.guard import strictest
+from pipelines.probing import Asker, Question, edit_questions, sure, untouched_questions
+from pipelines.route import RAG
+from pipelines.workplace import Workplace
+from registry.artifacts import checked
+from registry.errors import InputError
+from registry.progress import track
+from registry.records import EditRequest, KnownFact
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What was asked of the base model, and will be asked again.
+
+    Attributes:
+        asker: what the base model said.
+        taken: requests of the facts that leave.
+        held: requests of all facts in the parent's weights, by fact id.
+        untouched: what must not move; all of it was right before.
+        read: likelihood of the running text, by the base model.
+    """
+
+    asker: Asker
+    taken: tuple[EditRequest, ...]
+    held: dict[str, EditRequest]
+    untouched: tuple[Question, ...]
+    read: tuple[tuple[float, int], ...]
+
+    @classmethod
+    def before(cls, place: Workplace, taken: Sequence[KnownFact]) -> "Recheck":
+        """Ask the base model what must not move around the facts that will leave the weights."""
+        from editors.load import load_model
+        from pipelines.models import resolve
+
+        settings, probes = place.settings, place.settings.policy.probes
+        held = {item.fact.id: request for item in place.known if (request := _request(place, item)) is not None}
+        leaving = tuple(held[item.fact.id] for item in taken if item.fact.id in held)
+        asker = Asker(load_model(resolve(place.home, place.model)))
+        with track("ask what must not move"):
+            count = probes.untouched  # as many as when it was written: fewer could not show what a gate asks for
+            written = tuple(held.values())  # the draw is that of a run which writes all of them
+            drawn = untouched_questions(place.current, written, written, settings.catalogue, probes, count, asker)
+            untouched = sure([item for item in drawn if item.fact_id not in held], asker)
+        return cls(asker, leaving, held, tuple(untouched), read_texts(place, asker.loaded, True))
+
+    def after(self, place: Workplace, gone: Collection[str]) -> list[Verdict]:
+        """The gates on the model as it is now; none where its weights are the base model's own.
+
+        Args:
+            place: where the model is.
+            gone: ids of the facts that left the weights.
+        """
+        if not place.deltas:
+            return []
+        left = [request for key, request in self.held.items() if key not in gone]
+        now = Asker(place.loaded)
+        questions = [*edit_questions(left), *self.untouched]
+        with track("ask again"):
+            said = now.now(questions)
+        seen = [item.seen(self.asker.before.get(item.prompt, ""), said[item.prompt]) for item in questions]
+        policy = run_policy(place.settings.policy.gates, quick=True)
+        fluency = FluencyCase(self.read, read_texts(place, place.loaded, True))
+        tier = strictest(request.risk_tier for request in left)
+        return list(judge_family(seen, policy, tier, fluency=fluency).verdicts)
+
+    def companions(self, place: Workplace, gone: Collection[str]) -> list[str]:
+        """Facts of the parent's weights that were written in one batch with a fact that is gone, and are not yet."""
+        from editors import read_delta
+
+        assert place.parent is not None, "what leaves the weights was published"
+        batches = [read_delta(checked(place.home.deltas, digest)).fact_ids for digest in place.parent.deltas]
+        return [key for ids in batches if set(ids) & set(gone) for key in ids if key not in gone]
+
+    def says(self, place: Workplace) -> dict[str, str]:
+        """What the model answers now to the own prompts of the facts that left, by fact id."""
+        questions = [Question("efficacy", item.fact.id, item.prompt, item.answers) for item in self.taken]
+        said = Asker(place.loaded).now(questions)
+        return {item.fact_id: said[item.prompt] for item in questions}
+
+
+def _request(place: Workplace, item: KnownFact) -> EditRequest | None:
+    """The request of a fact in the weights; none of one in the index, or whose prompt was its feed's own."""
+    if item.memory == RAG:
+        return None
+    try:
+        return place.settings.catalogue.request(item.fact, "ADD")
+    except InputError:
+        return None

@@ -1,0 +1,1 @@
+"""Scripts that travel alone: each needs nothing of this project."""
