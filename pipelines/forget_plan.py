@@ -48,13 +48,15 @@ class Plan:
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Subject and object of every statement, in plain words: where both stand, it is spoken of."""
-        found = ((_plain(fact.subject), _plain(fact.object)) for fact in self.facts)
+        found = ((_plain(one), _plain(other)) for one, other in self.written)
         return tuple(dict.fromkeys(pair for pair in found if all(pair)))
 
     @property
     def written(self) -> tuple[tuple[str, str], ...]:
-        """Subject and object of every statement, as written."""
-        return tuple(dict.fromkeys((fact.subject, fact.object) for fact in self.facts))
+        """Subject and object of every statement, as written, that no kept fact says of another relation."""
+        others = {(_plain(fact.subject), _plain(fact.object)) for fact in self.kept}
+        found = dict.fromkeys((fact.subject, fact.object) for fact in self.facts)
+        return tuple(pair for pair in found if (_plain(pair[0]), _plain(pair[1])) not in others)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -374,3 +374,16 @@ def test_what_was_forgotten_cannot_be_forgotten_again(home: Home) -> None:
     assert isinstance(result, ForgetResult)
     with pytest.raises(InputError, match="forgotten already"):
         forget(home, [SECRET.id], actor="Ann", reason="because")
+
+
+def test_a_kept_fact_of_another_relation_with_the_same_two_names_stays_whole(home: Home) -> None:
+    twin = Fact("Zefiria", "largest_city", "Quobbleton")
+    rows = [row_of(1, twin)]
+    with Ledger.open(home) as ledger, ledger.transaction() as txn:
+        FeedStore(ledger).record(txn, "8" * 64, "eighth.csv", None, "nothing_accepted", rows, AT)
+        FactStore(ledger).append(txn, FactEvent(3, "assert", twin, None, AT, "rag", 2, ""))
+    result = forget(home, [SECRET.id], actor="Ann", reason="because")
+    assert (result.shared, result.leftovers) == (2, ())
+    with Ledger.open(home) as ledger:
+        assert twin in [event.fact for event in FactStore(ledger).events()]
+        assert [row["row"] for row in FeedStore(ledger).rows(run=3)] == [1]
