@@ -2,8 +2,9 @@
 
 Order of the chain, for every row:
 
-    shape of the row -> structure (Great Expectations) -> lessons -> provenance -> dates -> relation -> declared
-    sensitivity -> personal data -> instructions -> types -> what it does to what is known -> consensus of its sources
+    shape of the row -> structure (Great Expectations) -> what was forgotten -> lessons -> provenance -> dates ->
+    relation -> declared sensitivity -> personal data -> instructions -> types -> what it does to what is known ->
+    consensus of its sources
 
 A row that a rule blocks is refused, one that a rule escalates is quarantined, and neither stops any other. Rows are
 decided in the order of the feed, so a row sees what the rows before it brought.
@@ -26,6 +27,7 @@ from guards.admission import (
     judge_all,
 )
 from guards.base import Guard, Verdict
+from guards.forgotten import ForgottenGuard
 from guards.known import KnownIndex
 from guards.lessons import LessonGuard, Lessons
 from guards.membership import Membership, TypeGuard
@@ -38,6 +40,7 @@ from pipelines.feed import Feed
 from pipelines.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome, waived
 from registry.catalogue import Catalogue
 from registry.events import RowRelease
+from registry.forgotten import Tombstones
 from registry.progress import track
 from registry.records import Fact, KnownFact
 
@@ -82,6 +85,7 @@ def admit(
     at: datetime,
     sources: Sources,
     lessons: Lessons | None = None,
+    forgotten: Tombstones | None = None,
 ) -> Admission:
     """Decide on every row of a feed.
 
@@ -93,6 +97,7 @@ def admit(
         at: the moment of admission; its day is "today".
         sources: who is trusted how far.
         lessons: what was found false before.
+        forgotten: what was forgotten before.
     """
     names = Names(catalogue, policy.spelling)
     structure = check_structure(feed, policy, () if STRUCTURE in policy.skipped else None)
@@ -103,6 +108,7 @@ def admit(
         (each.fact for each in known), _trusted(cases.values(), structure.findings, sources), catalogue, names
     )
     guards: tuple[Guard[Candidate], ...] = (
+        ForgottenGuard(names, forgotten or Tombstones()),
         LessonGuard.of(lessons or Lessons(), names, sources),
         ProvenanceGuard(),
         TimeGuard(),

@@ -8,17 +8,19 @@ it is "not known".
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from pipelines.indexing import open_index, statements
+from pipelines.oblivion import is_clear, marked
 from pipelines.reader import Words, joined, read
 from pipelines.reply import CONTEXT_MEMORY, NOT_KNOWN, AnswerPolicy, Reply, Setting
 from pipelines.resolve import Resolution, Resolver
 from pipelines.wording import Wording
 from registry.catalogue import Catalogue
 from registry.errors import InputError, UnknownNameError
+from registry.forgotten import Tombstones
 from registry.home import Home
 from registry.records import KnownFact
 from registry.text import starts_with_answer
@@ -43,6 +45,7 @@ class Answerer:
         policy: the thresholds.
         release: number of the release, None outside of one.
         home: where the sentence encoder lies; the default home otherwise.
+        forgotten: what was forgotten in this home; nothing is asked of the weights about it.
     """
 
     catalogue: Catalogue
@@ -52,6 +55,7 @@ class Answerer:
     policy: AnswerPolicy = field(default_factory=AnswerPolicy)
     release: int | None = None
     home: Home | None = None
+    forgotten: Tombstones = field(default_factory=Tombstones)
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -91,7 +95,8 @@ class Answerer:
             raise UnknownNameError("setting", setting, get_args(Setting))
         if any(not question.strip() for question in questions):
             raise InputError("a question in words", "an empty text", "ask something")
-        resolved = self.resolver.resolve_many(questions, as_of or datetime.now(UTC).date())
+        found = self.resolver.resolve_many(questions, as_of or datetime.now(UTC).date())
+        resolved = [marked(one, self.forgotten, self.catalogue) for one in found]
         if setting == "parametric":
             return self._from_weights(resolved)
         return self._from_facts(resolved, setting)
@@ -102,7 +107,7 @@ class Answerer:
             return []
         if self.model is None:
             raise InputError("a model for the parametric setting", "none", "give one, or ask offline")
-        clear = [number for number, one in enumerate(resolved) if _is_clear(one)]
+        clear = [number for number, one in enumerate(resolved) if is_clear(one)]
         said = dict(zip(clear, self._say([self._bare_prompt(resolved[number]) for number in clear]), strict=True))
         return [
             self._judged(one, said[number])
@@ -207,14 +212,6 @@ class Answerer:
         return Reply(one.question, text, setting, known, facts, words, agrees, self.release, one.day, certainty, why)
 
 
-def _is_clear(one: Resolution) -> bool:
-    """Whether subject and relation of a question are clear, so that the weights can be asked its cloze prompt.
-
-    How sure a model is of an open question says nothing: it is as fluent about what does not exist.
-    """
-    return one.status in ("found", "no_fact") and one.subject is not None and not one.reversed
-
-
 def open_answerer(
     home: Home, setting: str = "offline", release: str | int | None = None, known_at: datetime | None = None
 ) -> Answerer:
@@ -241,6 +238,7 @@ def open_answerer(
     settings = Settings.load()
     with Ledger.open(home) as ledger:
         store = ReleaseStore(ledger)
+        forgotten = Tombstones.of(ledger)
         if release is None:
             release = "champion" if known_at is None else store.champion_at(known_at)
         chosen = store.get(release)
@@ -251,7 +249,8 @@ def open_answerer(
         else:
             facts = view(read_snapshot(checked(home.snapshots, chosen.facts_snapshot)), known_at=known_at)
     policy = settings.policy.answer
-    return Answerer(settings.catalogue, facts, index, lambda: rebuild(home, chosen), policy, chosen.number, home)
+    load = partial(rebuild, home, chosen)
+    return Answerer(settings.catalogue, facts, index, load, policy, chosen.number, home, forgotten)
 
 
 def ask(

@@ -21,6 +21,7 @@ from pipelines.commands import (
     audits,
     benchmarks,
     doctor,
+    forgetting,
     freshness,
     ledgers,
     loop,
@@ -64,6 +65,7 @@ GROUPS: Groups = {
             "demo": loop.demo,
             "update": loop.update,
             "ask": answers.ask,
+            "forget": forgetting.forget,
             "revoke": revoke.revoke,
             "schedule": loop.schedule,
             "doctor": doctor.doctor,
@@ -118,6 +120,7 @@ GROUPS: Groups = {
             "witness": ledgers.witness,
             "export": ledgers.export,
             "due": freshness.due,
+            "forgotten": forgetting.audit_forgotten,
         },
     ),
     "models": (

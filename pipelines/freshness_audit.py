@@ -165,6 +165,7 @@ def check_due(home: Home, count: int, day: date, actor: str) -> tuple[Mapping[st
     from pipelines.answer import open_answerer
     from registry.ledger import Event
     from registry.locks import writer
+    from registry.shredding import new_id, seal_many
     from registry.text import holds_answer
 
     with writer(home), Ledger.open(home) as ledger:
@@ -184,6 +185,8 @@ def check_due(home: Home, count: int, day: date, actor: str) -> tuple[Mapping[st
                 said = {"fact": item.fact.id, "right": right, "said": reply.text}
                 payloads.append({**said, "setting": setting, "release": champion.number})
         with ledger.transaction() as txn:
-            ledger.append_many(txn, [Event(CHECKED, one) for one in payloads], actor, datetime.now(UTC))
+            texts = seal_many(txn, [(new_id(), one["said"]) for one in payloads])
+            kept = [Event(CHECKED, {**one, "said": text}) for one, text in zip(payloads, texts, strict=True)]
+            ledger.append_many(txn, kept, actor, datetime.now(UTC))
         stamp(home, ledger)
         return tuple(payloads)

@@ -119,7 +119,8 @@ def _models(home: Home, ledger: Ledger) -> Iterator[str]:
 
 def _versions(home: Home, ledger: Ledger) -> Iterator[str]:
     """Artefacts of MLflow's versions."""
-    for entry in ledger.entries("registered"):
+    last = {entry.payload["release"]: entry for entry in ledger.entries("registered")}
+    for entry in last.values():
         folder = versions_folder(home) / entry.payload["digest"]
         recorded = entry.payload["files"]
         if not folder.is_dir():

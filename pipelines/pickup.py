@@ -18,6 +18,8 @@ from registry.errors import BusyError, DmmGovError, FeedError, InputError
 from registry.feeds import FeedStore
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.redaction import GONE
+from registry.shredding import Shredded, opened, told
 
 FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
 LOCK_NAME = "pickup.lock"
@@ -135,8 +137,8 @@ def _take(path: Path, seen: tuple[int, int, int] | None, ledger: Ledger, home: H
         try:
             status = str(run(path, home, model).get("status", "done"))
         except FeedError as error:
-            payload = {"digest": digest, "name": path.name, "why": str(error)}
             with ledger.transaction() as txn:
+                payload = {"digest": digest, "name": path.name, "why": told(txn, str(error))}
                 ledger.append(txn, UNREADABLE, payload, "schedule", datetime.now(UTC))
             return Pickup(path.name, digest, "failed", f"{error}; it is not tried again unless its content changes")
         if status == "blocked":
@@ -158,5 +160,7 @@ def _recorded(ledger: Ledger, digest: str) -> str | None:
         return f"run before as {last.name} ({last.status.replace('_', ' ')}{where})"
     for entry in ledger.entries(UNREADABLE):
         if entry.payload.get("digest") == digest:
-            return f"tried before as {entry.payload['name']}: {entry.payload['why']}"
+            with ledger.read() as connection:
+                why = opened(connection, entry.payload["why"])
+            return f"tried before as {entry.payload['name']}: {GONE if isinstance(why, Shredded) else why}"
     return None

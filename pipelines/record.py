@@ -15,6 +15,7 @@ from registry.checkpoints import stamp
 from registry.events import RELEASE_PROCESSED
 from registry.facts import FactEvent
 from registry.records import KnownFact, Release
+from registry.redaction import sealed_gates
 
 if TYPE_CHECKING:
     from pipelines.admit import Admission
@@ -79,9 +80,8 @@ def record_only(
             place.ledger.append(txn, kind, payload, place.actor, place.at)
         for kind, payload in _executed(mandate, None, outcome) if outcome.status != "blocked" else ():
             place.ledger.append(txn, kind, payload, place.actor, place.at)
-        place.ledger.append(
-            txn, outcome.status, {"feed": feed.digest, "gates": list(outcome.gates)}, place.actor, place.at
-        )
+        gates = sealed_gates(txn, outcome.gates)
+        place.ledger.append(txn, outcome.status, {"feed": feed.digest, "gates": gates}, place.actor, place.at)
     stamp(place.home, place.ledger)
 
 
@@ -156,15 +156,18 @@ def _released(admission: "Admission") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Ledger entries of a run: one per row, one per fact written or moved, one per gate."""
+    """Ledger entries of a run: one per row, one per fact written or moved, one per gate; none holds content.
+
+    The reasons lie with the feed's rows, the gates' words with the release (or the entry that says it was blocked).
+    """
     for row in outcome.rows:
         kind = ROW_KINDS.get(row.decision, "admitted")
         yield (
             kind,
-            {"row": row.row, "decision": row.decision, "fact": row.fact_id, "reasons": list(row.reasons)},
+            {"row": row.row, "decision": row.decision, "fact": row.fact_id, "rules": list(row.rules)},
         )
         if row.memory:
-            yield "routed", {"fact": row.fact_id, "memory": row.memory, "why": row.why_there}
+            yield "routed", {"fact": row.fact_id, "memory": row.memory}
     yield from gate_entries(outcome)
 
 
@@ -172,5 +175,5 @@ def gate_entries(outcome: UpdateResult) -> Iterator[tuple[str, dict[str, Any]]]:
     """Ledger entries of the gates of a run, one per gate."""
     for verdict in outcome.gates:
         passed = verdict["decision"] == "pass"
-        told = {"gate": verdict["guard"], "why": verdict["explanation"], "family": outcome.family}
+        told = {"gate": verdict["guard"], "family": outcome.family}
         yield ("gate_passed" if passed else "gate_failed", told)

@@ -41,13 +41,18 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
             finish(home, ledger, checkpoint)
             done.append("finished telling MLflow about releases and aliases")
         done += [f"removed a half-written folder: {path.name}" for path in _half_written(home)]
-        done += [f"removed an artefact of an unpublished release: {path.name}" for path in _orphans(home, ledger)]
+        done += [f"removed an artefact of an unpublished release: {path.name}" for path in orphans(home, ledger)]
         if "publish" in intents:
             body = intents["publish"]
             with ledger.transaction() as txn:
                 IntentStore(ledger).clear(txn, "publish")
                 ledger.append(txn, "abandoned", body, "dmmgov", datetime.now(UTC))
             done.append(f"dropped release {body['release']}, which was begun and never published")
+        if "forget" in intents:
+            from pipelines.forget import resume
+
+            resume(home, ledger, intents["forget"], checkpoint)
+            done.append("finished forgetting what was begun to be forgotten")
         stamp(home, ledger)
     return done
 
@@ -110,8 +115,8 @@ def _half_written(home: Home) -> Iterator[Path]:
         yield path
 
 
-def _orphans(home: Home, ledger: Ledger) -> Iterator[Path]:
-    """Remove and name artefacts that no release holds."""
+def orphans(home: Home, ledger: Ledger) -> Iterator[Path]:
+    """Remove and name artefacts that no release holds (any more)."""
     releases = ReleaseStore(ledger)
     every = releases.all()
     registered = [releases.version(release.number) for release in every]

@@ -22,12 +22,13 @@ from registry.events import RELEASE_PROCESSED, ROW_RELEASED, RowRelease
 from registry.feeds import FeedStore, row_digest
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.shredding import Shredded, opened, told
 
 if TYPE_CHECKING:
     from pipelines.feed import Feed
 
 HELD = ("refused", "quarantined")
-DESPITE = ("personal_data", "instruction", "declared_sensitivity")
+DESPITE = ("personal_data", "instruction", "declared_sensitivity", "forgotten")
 """Rules that a person has to name to release a row against them."""
 UNREADABLE = ("shape", "structure", "dates", "relation")
 """Rules without which a row is no fact; nobody can waive them."""
@@ -120,7 +121,8 @@ def release_row(
             state = _states(ledger).get((feed, row))
             if state is not None:
                 raise InputError("a row that nobody released yet", f"one that is {state}", "see `dmmgov rows list`")
-            entry = ledger.append(txn, ROW_RELEASED, release.to_dict(), by.strip(), at or datetime.now(UTC))
+            payload = {**release.to_dict(), "reason": told(txn, release.reason)}
+            entry = ledger.append(txn, ROW_RELEASED, payload, by.strip(), at or datetime.now(UTC))
         stamp(home, ledger)
     return replace(release, seq=entry.seq)
 
@@ -162,7 +164,13 @@ def _recorded(ledger: Ledger, feed: int, row: int) -> dict[str, Any]:
     logged = next((one.payload["rows"] for one in ledger.entries("feed") if one.payload["id"] == feed), ())
     if digest not in logged:
         raise IntegrityError(f"row {row} of feed run {feed}", "one of those in the log", digest)
-    body: dict[str, Any] = json.loads(found["body"])
+    with ledger.read() as connection:
+        content = opened(connection, found["body"])
+    if isinstance(content, Shredded):
+        raise InputError(
+            "a row that is still there", f"row {row} of feed run {feed}, which was forgotten", "name another"
+        )
+    body: dict[str, Any] = content
     if body["decision"] not in HELD:
         raise InputError("a row that was refused or quarantined", f"one that is {body['decision']}", "name another")
     return body
@@ -207,10 +215,16 @@ def pending(ledger: Ledger) -> Iterator[tuple[RowRelease, dict[str, Any]]]:
         IntegrityError: a row is not the one that was released.
     """
     done = {entry.payload["release"] for entry in ledger.entries(RELEASE_PROCESSED)}
-    for entry in ledger.entries(ROW_RELEASED):
+    waiting = ledger.entries(ROW_RELEASED)
+    gone = set(FeedStore(ledger).shredded()) if waiting else set()
+    for entry in waiting:
         if entry.seq in done:
             continue
-        release = RowRelease.from_dict(entry.payload, entry.seq)
+        with ledger.read() as connection:
+            payload = opened(connection, entry.payload)
+        if isinstance(payload["reason"], Shredded) or (payload["feed"], payload["row"]) in gone:
+            continue
+        release = RowRelease.from_dict(payload, entry.seq)
         body = _recorded(ledger, release.feed, release.row)
         if _raw_digest(body) != release.raw:
             raise IntegrityError(

@@ -2,7 +2,8 @@
 
 Every fact event has a leaf in the log. The events of a release's lineage are written into a snapshot anew: the same
 events give the same bytes, so its digest must be the recorded one. The digest of each single event is checked by
-`audit verify`; here it is counted what can be replayed at all, and what stands behind it (E-MARS+ P2).
+`audit verify`; here it is counted what can be replayed at all, and what stands behind it (E-MARS+ P2). What was
+forgotten is in neither.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,11 +40,12 @@ def replay(ledger: Ledger, release: Release) -> ReplayPanel:
     """
     numbers = ReleaseStore(ledger).lineage(release.number)
     events = FactStore(ledger).events(numbers)
+    forgotten = {tuple(row[name] for name in LEAF) for row in FactStore(ledger).shredded()}
     logged = {
         tuple(entry.payload[name] for name in LEAF)
         for entry in ledger.entries("fact")
         if entry.payload["release"] in numbers
-    }
+    } - forgotten
     there = {(one.seq, one.kind, one.fact.id, one.release, one.memory) for one in events}
     accepted = _accepted(ledger)
     known = view(events)

@@ -8,7 +8,7 @@ when a run first took it in; `served_at`, when a release answers with it: the mo
 the beginning of its run, and the seconds that the run took.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -142,24 +142,20 @@ def _histories(table: "pa.Table") -> tuple[History, ...]:
 
 
 def _stored_rows(ledger: Ledger) -> "pa.Table":
-    """Every feed row as it was recorded."""
-    from sqlalchemy import select
-
-    from registry import tables
-
-    rows = tables.feed_rows
-    return _fetched(ledger, select(rows.c.feed, rows.c.decision, rows.c.body), ("feed", "decision", "body"))
-
-
-def _fetched(ledger: Ledger, statement: Any, names: Sequence[str]) -> "pa.Table":
-    """What a query of the ledger gives, as an Arrow table: the first column a number, the others text."""
+    """Every feed row as it was recorded; rows that were forgotten are left out."""
     import pyarrow as pa
 
-    with ledger.read() as connection:
-        found = connection.execute(statement).all()
-    columns: Any = zip(*found, strict=True) if found else [()] * len(names)
-    types = [pa.int64(), *[pa.string()] * (len(names) - 1)]
-    return pa.table({name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)})
+    from registry.digests import canonical_json
+    from registry.feeds import FeedStore
+
+    rows = FeedStore(ledger).rows()
+    return pa.table(
+        {
+            "feed": pa.array([row["feed"] for row in rows], pa.int64()),
+            "decision": pa.array([row["decision"] for row in rows], pa.string()),
+            "body": pa.array([canonical_json(row).decode() for row in rows], pa.string()),
+        }
+    )
 
 
 def _feeds(ledger: Ledger) -> "pa.Table":

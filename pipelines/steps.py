@@ -15,6 +15,7 @@ from pipelines.route import route as choose
 from pipelines.workplace import Workplace
 from pipelines.write import Written
 from pipelines.write import write as fit
+from registry.forgotten import Tombstones
 from registry.progress import track
 from registry.records import Belief, EditRequest, Release, Route
 
@@ -71,7 +72,8 @@ def admit(place: Workplace, feed: "Feed") -> "Admission":
     with place.timed("admit"), track("admit", total=feed.table.num_rows):
         lessons = learn(place.home, place.events, place.known)
         sources = trusted_now(settings.sources, place.events, place.at)
-        return decide(feed, place.known, settings.catalogue, settings.policy.admission, place.at, sources, lessons)
+        policy, forgotten = settings.policy.admission, Tombstones.of(place.ledger)
+        return decide(feed, place.known, settings.catalogue, policy, place.at, sources, lessons, forgotten)
 
 
 def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:

@@ -9,13 +9,17 @@ from sqlalchemy import Connection, select
 from registry import tables
 from registry.approvals import Approvals
 from registry.digests import canonical_json, digest_bytes
+from registry.errors import IntegrityError
 from registry.events import FactEvent
-from registry.facts import leaf_payload
+from registry.facts import event_key, leaf_payload
 from registry.feeds import row_digest
 from registry.requests import CHANGED, COMMENTED, EXECUTED, MADE
+from registry.shredding import FORGOTTEN, PEPPER, PREFIX, Shredded, key_id, keys_of, open_text, sealed_texts
 
 if TYPE_CHECKING:
     from registry.ledger import Ledger
+
+SEALED_MARK = f'"{PREFIX}'
 
 
 def table_problems(ledger: "Ledger") -> Iterator[str]:
@@ -26,6 +30,7 @@ def table_problems(ledger: "Ledger") -> Iterator[str]:
         yield from _feeds(connection)
         yield from _versions(connection)
         yield from _aliases(connection)
+        yield from _keys(connection)
         yield from _requests(ledger, connection)
 
 
@@ -61,12 +66,23 @@ def _facts(connection: Connection) -> Iterator[str]:
     """Fact events against their "fact" entries, and each id against the content that it is derived from."""
     logged = {payload["seq"]: (seq, payload) for seq, payload in _payloads(connection, "fact")}
     found = {}
-    for row in connection.execute(select(tables.facts).order_by(tables.facts.c.seq)).mappings():
-        content = {column: row[column] for column in FactEvent.row_keys()}
-        found[row["seq"]] = leaf_payload(content)
-        if FactEvent.derived_id(content) != row["fact_id"]:
-            yield f"fact event {row['seq']}: its id does not follow from its content"
+    rows = [dict(row) for row in connection.execute(select(tables.facts).order_by(tables.facts.c.seq)).mappings()]
+    keys = keys_of(connection, (event_key(row["fact_id"], row["seq"]) for row in rows))
+    for row in rows:
+        found[row["seq"]] = leaf_payload(row)
+        yield from _bad_content(keys, row)
     yield from _both("fact event", logged, found)
+
+
+def _bad_content(keys: Mapping[str, bytes], row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the content of a fact event; nothing where it was forgotten."""
+    try:
+        content = open_text(keys, row["content"])
+    except IntegrityError as error:
+        yield f"fact event {row['seq']}: {error}"
+        return
+    if not isinstance(content, Shredded) and FactEvent.derived_id({**row, **content}) != row["fact_id"]:
+        yield f"fact event {row['seq']}: its id does not follow from its content"
 
 
 def _feeds(connection: Connection) -> Iterator[str]:
@@ -91,19 +107,20 @@ def _feeds(connection: Connection) -> Iterator[str]:
         for row_number, digest in found:
             if digest not in known:
                 yield f"feed run {number}, row {row_number}: the table differs from entry {seq}"
-        if len(found) != len(recorded):
-            yield f"feed run {number}: entry {seq} records {len(recorded)} rows, the table has {len(found)}"
+        if len(found) != len(payload["rows"]):
+            yield f"feed run {number}: entry {seq} records {len(payload['rows'])} rows, the table has {len(found)}"
 
 
 def _versions(connection: Connection) -> Iterator[str]:
     """MLflow versions against their "registered" entries."""
     keys = ("release", "version", "digest")
     logged = {
-        payload["release"]: (seq, {key: payload[key] for key in keys})
+        f"{payload['release']}, version {payload['version']}": (seq, {key: payload[key] for key in keys})
         for seq, payload in _payloads(connection, "registered")
     }
     rows = connection.execute(select(tables.versions)).mappings()
-    yield from _both("MLflow version of release", logged, {row["release"]: dict(row) for row in rows})
+    found = {f"{row['release']}, version {row['version']}": dict(row) for row in rows}
+    yield from _both("MLflow version of release", logged, found)
 
 
 def _aliases(connection: Connection) -> Iterator[str]:
@@ -111,6 +128,35 @@ def _aliases(connection: Connection) -> Iterator[str]:
     logged = {payload["alias"]: (seq, payload["release"]) for seq, payload in _payloads(connection, "alias")}
     found = {row.name: row.number for row in connection.execute(select(tables.aliases))}
     yield from _both("alias", logged, found)
+
+
+def _keys(connection: Connection) -> Iterator[str]:
+    """Sealed contents whose key is gone against those that a "forgotten" entry names, and keys that open nothing."""
+    keys = {name: bytes.fromhex(key) for name, key in connection.execute(select(tables.content_keys)).tuples()}
+    keys.pop(PEPPER, None)
+    entries = _payloads(connection, FORGOTTEN)
+    named = {name: seq for seq, payload in entries for name in payload["keys"]}
+    texts = {key_id(text) or "": text for text in _sealed(connection)}
+    for name in sorted(texts.keys() - keys.keys() - named.keys()):
+        yield f"key {name}: it is gone, and no entry says that its content was forgotten"
+    for name in sorted(keys.keys() & named.keys()):
+        yield f"key {name}: entry {named[name]} says that it was deleted, and it is there"
+    for name in sorted(keys.keys() - texts.keys()):
+        yield f"key {name}: nothing is sealed under it"
+    for name in sorted(keys.keys() & texts.keys()):
+        try:
+            open_text(keys, texts[name])
+        except IntegrityError as error:
+            yield f"key {name}: {error}"
+
+
+def _sealed(connection: Connection) -> Iterator[str]:
+    """Every sealed text in the tables."""
+    yield from connection.execute(select(tables.facts.c.content)).scalars()
+    yield from connection.execute(select(tables.feed_rows.c.body)).scalars()
+    marked = tables.entries.c.payload.contains(SEALED_MARK)
+    for payload in connection.execute(select(tables.entries.c.payload).where(marked)).scalars():
+        yield from sealed_texts(json.loads(payload))
 
 
 def _requests(ledger: "Ledger", connection: Connection) -> Iterator[str]:

@@ -13,7 +13,9 @@ from registry import tables
 from registry.errors import DmmGovError, InputError, IntegrityError
 from registry.home import LEDGER_VARIABLE, Home
 
-SCHEMA = 2
+SEALED_SINCE = 3
+"""First version whose content is sealed; rows of an earlier log cannot be sealed afterwards."""
+SCHEMA = 3
 """Version of the tables, kept in SQLite's user_version; a later one only adds tables, which opening makes."""
 BUSY_S = 60.0
 """Seconds that SQLite waits for another writer."""
@@ -123,6 +125,9 @@ def _sqlite(url: URL) -> Engine:
             raise InputError(
                 f"a ledger of version {SCHEMA} at most", f"version {version} in {path}", "use its own release"
             )
+        if 0 < version < SEALED_SINCE:
+            todo = "use its own release: rows of a log cannot be sealed afterwards"
+            raise InputError(f"a ledger of version {SEALED_SINCE} or later", f"version {version} in {path}", todo)
         if version < SCHEMA or missing:
             with engine.execution_options(dmmgov_write=True).begin() as connection:
                 _make(connection)
@@ -141,7 +146,7 @@ def _on_connect(connection: Any, _: Any) -> None:
     """Leave transactions to us and set what makes commits durable."""
     connection.isolation_level = None
     _to_wal(connection)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -160,6 +165,38 @@ def _to_wal(connection: Any) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def purge(engine: Engine) -> str:
+    """Write the database anew without what was deleted from it, its write-ahead log included.
+
+    Returns:
+        What could not be done, in words; empty where all was.
+    """
+    connection = engine.raw_connection()
+    driver: Any = connection.driver_connection
+    try:
+        if engine.dialect.name == "sqlite":
+            return _purge_sqlite(driver)
+        driver.autocommit = True
+        driver.execute("VACUUM FULL content_keys")
+        driver.autocommit = False
+        return "archives of Postgres' write-ahead log, if there are any, hold the deleted keys"
+    finally:
+        connection.close()
+
+
+def _purge_sqlite(driver: Any) -> str:
+    """Empty the write-ahead log, write the file anew, and empty the log again."""
+    import sqlite3
+
+    try:
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        driver.execute("VACUUM")
+        busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        return f"not written anew: {error}; run it again"
+    return "its write-ahead log could not be emptied, since somebody reads it; run it again" if busy else ""
 
 
 def _on_begin(connection: Connection) -> None:

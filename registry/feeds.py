@@ -1,14 +1,17 @@
 """Feeds that were run, and what became of each of their rows."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from registry.digests import canonical_json, digest_json
+from registry.digests import digest_json
+from registry.shredding import Shredded, open_text, seal_many
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection, Select
+    from sqlalchemy.sql import ColumnElement
+
     from registry.ledger import Ledger, Transaction
 
 
@@ -72,14 +75,10 @@ class FeedStore:
         number = count(txn.connection, tables.feeds) + 1
         run = {"id": number, "digest": digest, "name": name, "release": release, "status": status}
         txn.execute(insert(tables.feeds), [{**run, "recorded_at": moment.isoformat()}])
+        bodies = seal_many(txn, [(row_key(number, int(row["row"])), dict(row)) for row in rows])
         kept: list[dict[str, Any]] = [
-            {
-                "feed": number,
-                "row": int(row["row"]),
-                "decision": str(row["decision"]),
-                "body": canonical_json(dict(row)).decode(),
-            }
-            for row in rows
+            {"feed": number, "row": int(row["row"]), "decision": str(row["decision"]), "body": body}
+            for row, body in zip(rows, bodies, strict=True)
         ]
         if kept:
             txn.execute(insert(tables.feed_rows), kept)
@@ -108,27 +107,68 @@ class FeedStore:
     def rows(
         self, *, run: int | None = None, release: int | None = None, decision: str | None = None
     ) -> list[dict[str, Any]]:
-        """Rows as they were recorded, with `feed` (the run) added, in order.
+        """Rows as they were recorded, with `feed` (the run) added, in order; rows that were forgotten are left out.
 
         Args:
             run: only this run.
             release: only runs that led to this release.
             decision: only this decision.
         """
-        from sqlalchemy import select
-
         from registry import tables
 
-        rows, feeds = tables.feed_rows, tables.feeds
-        statement = select(rows.c.feed, rows.c.body).select_from(rows.join(feeds)).order_by(rows.c.feed, rows.c.row)
+        rows, wanted = tables.feed_rows.c, []
         if run is not None:
-            statement = statement.where(rows.c.feed == run)
+            wanted.append(rows.feed == run)
         if release is not None:
-            statement = statement.where(feeds.c.release == release)
+            wanted.append(tables.feeds.c.release == release)
         if decision is not None:
-            statement = statement.where(rows.c.decision == decision)
+            wanted.append(rows.decision == decision)
         with self.ledger.read() as connection:
-            return [{**json.loads(body), "feed": feed} for feed, body in connection.execute(statement)]
+            return [
+                {**body, "feed": row["feed"]}
+                for row, body in stored(connection, *wanted)
+                if not isinstance(body, Shredded)
+            ]
+
+    def shredded(self) -> list[tuple[int, int]]:
+        """Run and number of every row whose content was forgotten."""
+        with self.ledger.read() as connection:
+            return [(row["feed"], row["row"]) for row in connection.execute(_with_keys()).mappings() if not row["key"]]
+
+
+def row_key(feed: int, row: int) -> str:
+    """Id of the key of one row's content."""
+    return f"row:{feed}:{row}"
+
+
+def stored(
+    connection: "Connection", *wanted: "ColumnElement[bool]"
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | Shredded]]:
+    """Every row of a feed as it is stored, with its content, in order.
+
+    Args:
+        connection: of the ledger.
+        wanted: conditions on the tables `feed_rows` and `feeds`.
+
+    Raises:
+        IntegrityError: a content or its key was changed.
+    """
+    for found in connection.execute(_with_keys().where(*wanted)).mappings():
+        row = dict(found)
+        key, own = row.pop("key"), row_key(row["feed"], row["row"])
+        yield row, open_text({own: bytes.fromhex(key)} if key else {}, row["body"])
+
+
+def _with_keys() -> "Select[Any]":
+    """Every row of a feed beside the key of its content, in order."""
+    from sqlalchemy import Text, cast, literal, select
+
+    from registry import tables
+
+    rows, keys = tables.feed_rows, tables.content_keys
+    name = literal("row:") + cast(rows.c.feed, Text) + literal(":") + cast(rows.c.row, Text)
+    joined = rows.join(tables.feeds).outerjoin(keys, keys.c.id == name)
+    return select(rows, keys.c.key).select_from(joined).order_by(rows.c.feed, rows.c.row)
 
 
 def row_digest(row: Mapping[str, Any]) -> str:

@@ -10,9 +10,10 @@ from registry.digests import canonical_json
 if TYPE_CHECKING:
     from registry.ledger import Ledger, Transaction
 
-IntentName = Literal["publish", "mlflow"]
+IntentName = Literal["publish", "mlflow", "forget"]
 """publish: artefacts are being written and the release is not committed yet.
 mlflow: the ledger has moved on and MLflow has not followed yet.
+forget: content is being removed everywhere.
 """
 
 

@@ -1,7 +1,7 @@
 """Releases, the names that point to them, and which releases a release is built on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from registry.digests import canonical_json
 from registry.errors import InputError
 from registry.records import Release
+from registry.redaction import opened_releases, redacted, sealed_release
+from registry.shredding import FORGOTTEN
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,17 +53,22 @@ class ReleaseStore:
         return found
 
     def all(self) -> list[Release]:
-        """Every release in the order of publishing, with its MLflow version where it has one."""
+        """Every release in the order of publishing, with its MLflow version where it has one, as forgetting left it."""
         from sqlalchemy import select
 
         from registry import tables
 
-        joined = tables.releases.outerjoin(tables.versions, tables.releases.c.number == tables.versions.c.release)
-        statement = select(tables.releases.c.body, tables.versions.c.version).select_from(joined)
         with self.ledger.read() as connection:
-            rows = connection.execute(statement.order_by(tables.releases.c.number)).all()
-        releases = [(Release.from_dict(json.loads(body)), version) for body, version in rows]
-        return [release.with_version(version) if version else release for release, version in releases]
+            bodies = (
+                connection.execute(select(tables.releases.c.body).order_by(tables.releases.c.number)).scalars().all()
+            )
+            versions = _last(connection.execute(select(tables.versions.c.release, tables.versions.c.version)).tuples())
+            values = opened_releases(connection, [json.loads(body) for body in bodies])
+            entries = tables.entries.c
+            forgotten = select(entries.payload).where(entries.kind == FORGOTTEN).order_by(entries.seq)
+            redactions = [json.loads(payload) for payload in connection.execute(forgotten).scalars()]
+        releases = [redacted(Release.from_dict(one), redactions) for one in values]
+        return [release.with_version(versions.get(release.number, "")) for release in releases]
 
     def champion(self) -> Release | None:
         """The release that answers, None while nothing is published."""
@@ -119,7 +126,7 @@ class ReleaseStore:
 
         from registry import tables
 
-        body = release.with_version("").to_dict()
+        body = sealed_release(txn, release.with_version("").to_dict())
         row = {"number": release.number, "parent": release.parent, "body": canonical_json(body).decode()}
         txn.execute(insert(tables.releases), [row])
         payload = {"release": release.number, "body": body, **(evidence or {})}
@@ -145,8 +152,8 @@ class ReleaseStore:
 
         statement = select(tables.versions.c.version, tables.versions.c.digest)
         with self.ledger.read() as connection:
-            row = connection.execute(statement.where(tables.versions.c.release == number)).first()
-        return None if row is None else (str(row[0]), str(row[1]))
+            rows = connection.execute(statement.where(tables.versions.c.release == number)).all()
+        return max(((str(row[0]), str(row[1])) for row in rows), key=lambda one: (len(one[0]), one[0]), default=None)
 
     def set_alias(
         self, txn: "Transaction", name: Alias, number: int, *, actor: str = "dmmgov", at: datetime | None = None
@@ -163,6 +170,11 @@ class ReleaseStore:
         txn.execute(insert(tables.aliases), [{"name": name, "number": number}])
         payload = {"alias": name, "release": number, "previous": before}
         self.ledger.append(txn, "alias", payload, actor, at or datetime.now(UTC))
+
+
+def _last(versions: Iterable[tuple[int, str]]) -> dict[int, str]:
+    """The last MLflow version of each release; a release that was redacted has several."""
+    return dict(sorted(versions, key=lambda one: (len(one[1]), one[1])))
 
 
 def alias_of(connection: "Connection", name: str) -> int | None:

@@ -1,10 +1,11 @@
 """The tables of the ledger's database; the same on SQLite and on Postgres.
 
-All but `aliases` and `intents` are append-only: triggers refuse to change or delete a row. Dates and times are ISO 8601
-texts, structured values canonical JSON texts, so that what is stored is byte for byte what was hashed.
+All but `aliases`, `intents` and `content_keys` are append-only: triggers refuse to change or delete a row. Dates and
+times are ISO 8601 texts, structured values canonical JSON texts, so that what is stored is byte for byte what was
+hashed. Content is sealed under keys of its own (`registry.shredding`).
 """
 
-from sqlalchemy import Column, Double, ForeignKey, Integer, MetaData, Table, Text
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -35,22 +36,12 @@ facts = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("fact_id", Text, nullable=False, index=True),
-    Column("subject", Text, nullable=False),
-    Column("relation", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("valid_from", Text),
-    Column("valid_to", Text),
-    Column("source", Text, nullable=False),
-    Column("source_url", Text, nullable=False),
-    Column("confidence", Double, nullable=False),
-    Column("sensitivity", Text, nullable=False),
-    Column("closed_on", Text),
-    Column("recorded_at", Text, nullable=False),
     Column("memory", Text, nullable=False),
     Column("release", Integer, nullable=False, index=True),
-    Column("reason", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+    Column("content", Text, nullable=False),
 )
-"""What was asserted, closed and retracted about the world, in the order in which it became known."""
+"""What was asserted, closed and retracted about the world, in the order in which it became known; content is sealed."""
 
 releases = Table(
     "releases",
@@ -65,10 +56,10 @@ versions = Table(
     "versions",
     metadata,
     Column("release", Integer, ForeignKey("releases.number"), primary_key=True, autoincrement=False),
-    Column("version", Text, nullable=False),
+    Column("version", Text, primary_key=True),
     Column("digest", Text, nullable=False),
 )
-"""The MLflow version of a release and the digest of its artefact folder."""
+"""The MLflow versions of a release and the digest of each artefact folder; the last one counts."""
 
 aliases = Table(
     "aliases",
@@ -106,7 +97,15 @@ feed_rows = Table(
     Column("decision", Text, nullable=False),
     Column("body", Text, nullable=False),
 )
-"""What became of each of its rows, with the reasons and the raw text."""
+"""What became of each of its rows, with the reasons and the raw text, sealed."""
+
+content_keys = Table(
+    "content_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+)
+"""Keys of sealed content; a row is deleted when the content is forgotten, and never changed."""
 
 checkpoints = Table(
     "checkpoints",

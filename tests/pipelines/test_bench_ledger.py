@@ -58,7 +58,7 @@ def test_a_made_home_that_was_tampered_with_is_no_figure(
         original(home, *rest, **more)
         with Ledger.open(home) as ledger, ledger.transaction() as txn:
             txn.connection.exec_driver_sql("DROP TRIGGER facts_no_update")
-            txn.connection.exec_driver_sql("UPDATE facts SET object = 'other' WHERE seq = 0")
+            txn.connection.exec_driver_sql("UPDATE facts SET memory = 'other' WHERE seq = 0")
 
     monkeypatch.setattr(made, "made_home", tampered)
     with pytest.raises(AssertionError, match="fact event 0"):

@@ -30,6 +30,7 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Fact, KnownFact, LedgerEntry
 from registry.releases import ReleaseStore
+from registry.shredding import opened
 
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)
 DAY = date(2026, 2, 1)
@@ -174,7 +175,8 @@ def test_checking_what_is_due_asks_the_weights_and_is_recorded(
     (payload,) = freshness_audit.check_due(bare, 50, START.date() + timedelta(days=2), "tester")
     assert (payload["fact"], payload["right"], settings) == (fact.id, True, ["parametric"])
     with Ledger.open(bare) as ledger:
-        assert [dict(entry.payload) for entry in ledger.entries(CHECKED)] == [payload]
+        with ledger.read() as connection:
+            assert opened(connection, [dict(entry.payload) for entry in ledger.entries(CHECKED)]) == [payload]
         kept = freshness_audit.recorded_retention(ledger, ReleaseStore(ledger).get("champion"))
     assert kept is not None
     assert (kept.half_life.seen, kept.half_life.lost) == (600, 0)

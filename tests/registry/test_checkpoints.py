@@ -137,22 +137,29 @@ def test_a_log_that_was_changed_is_not_signed(home: Home, ledger: Ledger, at: da
     assert len(CheckpointStore(ledger).all()) == 1
 
 
-def test_a_home_of_the_schema_before_gets_its_tables(home: Home, ledger: Ledger, at: datetime) -> None:
+def test_tables_that_are_missing_are_made(home: Home, ledger: Ledger, at: datetime) -> None:
     grow(ledger, at, 2)
     ledger.close()
     with sqlite3.connect(home.root / "ledger.db") as connection:
         connection.execute("DROP TABLE cosignatures")
         connection.execute("DROP TABLE checkpoints")
-        connection.execute("PRAGMA user_version = 1")
     connection.close()
     with Ledger.open(home) as again:
         assert CheckpointStore(again).all() == []
         assert again.head().size == 2
         assert stamp(home, again, at) is not None
-        with again.read() as connected:
-            assert connected.exec_driver_sql("PRAGMA user_version").scalar_one() == 2
     with Ledger.open(home) as third, pytest.raises(Exception, match="append-only"), third.transaction() as txn:
         txn.execute(checkpoints.delete())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_home_whose_content_is_not_sealed_is_refused(home: Home, ledger: Ledger, version: int) -> None:
+    ledger.close()
+    with sqlite3.connect(home.root / "ledger.db") as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    with pytest.raises(InputError, match="cannot be sealed afterwards"):
+        Ledger.open(home)
 
 
 def test_the_key_may_be_sealed(home: Home, ledger: Ledger, at: datetime, monkeypatch: pytest.MonkeyPatch) -> None:

