@@ -94,6 +94,21 @@ def test_a_check_without_the_private_key_needs_none_and_makes_none(
     assert not certified.keys.exists()
 
 
+def test_what_was_forgotten_since_is_not_derived_again(
+    certified: Home, ledger: Ledger, drafts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import certify as module
+
+    derive: Callable[..., dict[str, Any]] = module.body_of
+    monkeypatch.setattr(module, "body_of", lambda *given: {**derive(*given), "F1": "without what was forgotten"})
+    assert "section F1" in " ".join(certificate_problems(certified, ledger))
+    with ledger.transaction() as txn:
+        ledger.append(txn, "forgotten", {"releases": [{"release": 1}]}, "tester", drafts.at)
+    assert list(certificate_problems(certified, ledger)) == []
+    path_of(certified, 1).write_bytes(b"x")
+    assert len(list(certificate_problems(certified, ledger))) == 1, "its own digest still counts"
+
+
 def test_the_page_tells_the_facts_in_words(certified: Home) -> None:
     plain, page = write_page(certified, "1")
     assert plain.is_file()
