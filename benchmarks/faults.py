@@ -285,22 +285,22 @@ def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]
         kind = list(by_kind)[number % len(by_kind)]
         restore(home, whole)
         path = draw.choice(by_kind[kind])
-        data = bytearray(whole[path])
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-        path.write_bytes(data)
+        changed = bytearray(whole[path])
+        changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed)
         table = (
             next(filter(None, (differing(plain[one], rows(one)) for one in databases)), "") if "db" in path.name else ""
         )
         if "db" in path.name:
             restore(home, whole)
-            path.write_bytes(data)
+            path.write_bytes(changed)
         if found_in(home):
             fate = "found"
         elif kind in HARMLESS or ("db" in path.name and not table) or same_key(home, path, public):
             fate = "harmless"
         else:
             restore(home, whole)
-            path.write_bytes(data)
+            path.write_bytes(changed)
             fate = "found by a kept checkpoint" if found_in(home, kept) else "missed"
         tally[kind][fate] += 1
         if fate == "missed":
