@@ -42,8 +42,8 @@ def _changes(part: Mapping[str, Any]) -> str:
     rest = (
         "In a database a change is harmless where no row that can be read differs; that includes pages of which the"
         " write-ahead log holds a newer copy. What was never copied out of that log can be cut off by one byte there;"
-        " only a checkpoint that was kept elsewhere tells. Where that too says nothing (missed: checkpoints) every entry"
-        " is there, and the newest checkpoint alone is gone. What is missed in MLflow's database are pages and tags that"
-        " the audit does not read. This home's releases were refused certificates (no gates), so none was changed."
+        " only a checkpoint that was kept elsewhere tells. Where that too says nothing (missed: checkpoints) the log"
+        " is whole, and the newest checkpoint alone is gone. What is missed in MLflow's database are pages and tags"
+        " that the audit does not read. This home's releases were refused certificates (no gates), so none was changed."
     )
     return f"{words} Not looked for: {why}. {rest}\n\n" + "\n".join(lines)
