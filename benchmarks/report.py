@@ -153,6 +153,7 @@ def peers_section(peers: Mapping[str, Any]) -> str:
 def main() -> None:
     """Write RESULTS.md and the curves."""
     from benchmarks.admission_speed import section as speed_section
+    from benchmarks.faults_report import section as faults_section
     from benchmarks.freshness_report import freshness_section
     from benchmarks.gates import section as gates_section
     from benchmarks.history_report import section as history_section
@@ -183,6 +184,7 @@ def main() -> None:
         ("admission_speed", speed_section),
         ("gates", gates_section),
         ("ledger", ledger_section),
+        ("faults", faults_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():

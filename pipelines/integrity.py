@@ -6,6 +6,7 @@ versions, aliases and artefacts; the caches (beliefs, moments) as the last relea
 that every release comes out of its base and its deltas again.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from pipelines.log_checks import NO_PINS, Pins, dependents, first_bad, log_probl
 from pipelines.recovery import aliased, published_entry
 from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
 from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
+from registry.checkpoints import log_keys
 from registry.consistency import table_problems
 from registry.digests import digest_file, folder_manifest
 from registry.errors import DmmGovError
 from registry.facts import FactStore, holds_lineage
 from registry.home import Home
+from registry.keys import LOG_PASSPHRASE_VARIABLE, SigningKey, fingerprint
 from registry.ledger import Ledger
 from registry.progress import track
 from registry.releases import ReleaseStore
@@ -170,5 +173,26 @@ def _families(home: Home, ledger: Ledger) -> Iterator[str]:
     yield from undeclared(ledger)
 
 
-CHECKS: tuple[Check, ...] = (_tables, _families, _artifacts, _models, _versions, _mlflow, _caches, certificate_problems)
+def _log_key(home: Home, ledger: Ledger) -> Iterator[str]:
+    """The log's own key in its file, where it is there and opens without a passphrase that is not given."""
+    path, known = home.keys / "log.pem", log_keys(ledger)
+    sealed = path.is_file() and b"ENCRYPTED" in path.read_bytes()
+    if not path.is_file() or not known or (sealed and not os.environ.get(LOG_PASSPHRASE_VARIABLE)):
+        return
+    public = SigningKey.load(path, os.environ.get(LOG_PASSPHRASE_VARIABLE) or None).public
+    if public not in known:
+        yield f"{path}: it holds the key {fingerprint(public)}, which is none of the log's"
+
+
+CHECKS: tuple[Check, ...] = (
+    _tables,
+    _log_key,
+    _families,
+    _artifacts,
+    _models,
+    _versions,
+    _mlflow,
+    _caches,
+    certificate_problems,
+)
 """Every check after that of the log itself, in order."""

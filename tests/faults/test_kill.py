@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-VICTIMS = Path(__file__).with_name("victims.py")
+REPOSITORY = Path(__file__).resolve().parents[2]
 SIGKILL = 9
 
 
@@ -16,7 +16,15 @@ SIGKILL = 9
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the script of kills reports."""
     run = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", str(VICTIMS), str(tmp_path_factory.mktemp("kills"))],
+        [
+            sys.executable,
+            "-W",
+            "error::ResourceWarning",
+            "-m",
+            "benchmarks.victims",
+            str(tmp_path_factory.mktemp("kills")),
+        ],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=300,

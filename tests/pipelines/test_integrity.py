@@ -16,6 +16,7 @@ from pipelines.publish import publish
 from pipelines.tracking import mlflow_client
 from registry.errors import InputError, IntegrityError
 from registry.home import Home
+from registry.keys import SigningKey
 from registry.ledger import Ledger
 from registry.sealed import sealed
 
@@ -236,3 +237,17 @@ def test_a_change_in_mlflow_is_named(home: Home, change: Callable[[Any], None], 
     with mlflow_client(home) as client:
         change(client)
     assert any(words in problem for problem in verify_home(home))
+
+
+def test_another_key_in_the_place_of_the_logs_is_found(home: Home) -> None:
+    path = home.keys / "log.pem"
+    before = path.read_bytes()
+    path.unlink()
+    SigningKey.generate().save(path)
+    assert [problem for problem in verify_home(home) if "none of the log's" in problem] != []
+    path.write_bytes(before.replace(b"PRIVATE", b"PRIVATF"))
+    assert [problem for problem in verify_home(home) if "log_key cannot be checked" in problem] != []
+    path.write_bytes(before)
+    assert verify_home(home) == []
+    path.unlink()
+    assert verify_home(home) == [], "who holds a copy without the key can verify it"

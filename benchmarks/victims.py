@@ -1,6 +1,8 @@
 """Kills writers at named points and at random moments, lets the next run repair, and reports what it found.
 
-Run as a script with a folder to work in; prints one JSON object. Everything is imported once and each writer is a
+    python -m benchmarks.victims FOLDER
+
+prints one JSON object. Everything is imported once and each writer is a
 fork, so that a kill costs a fraction of a second.
 """
 
@@ -41,10 +43,12 @@ class Found:
     """What a rebuilt model is to a rollback: something with a digest."""
 
     def __init__(self, digest: str) -> None:
+        """With this digest."""
         self.digest = digest
 
 
 def rebuilt(home: Home, release: Release, **_: Any) -> Found:
+    """A model as it was recorded, without loading one."""
     return Found(release.weights_digest)
 
 
@@ -77,6 +81,7 @@ def draft(home: Home, number: int) -> ReleaseDraft:
 def forked(work: Callable[[], Any], kill_after_s: float | None = None) -> tuple[int, Any]:
     """Run `work` in a fork; returns the signal that ended it (0 for none) and what it returned."""
     there, back = os.pipe()
+    sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(there)
@@ -166,7 +171,7 @@ def state(home: Home) -> dict[str, Any]:
                 "aliases": {name: str(number) for name, number in sorted(model.aliases.items())},
                 "releases": sorted(one.tags["dmmgov.release"] for one in versions),
             }
-        kinds = [entry.kind for entry in ledger.entries() if entry.kind not in ("abandoned", "rolled_back")]
+        kinds = [entry.kind for entry in ledger.entries() if entry.kind not in ("abandoned", "rolled_back", "promoted")]
         return {
             "releases": [replace(one, mlflow_version="").to_dict() for one in releases.all()],
             "aliases": {name: releases.alias(name) for name in ("challenger", "champion")},

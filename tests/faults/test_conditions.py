@@ -1,0 +1,102 @@
+"""What machines do to a home: each is said in words, loses nothing, and the next run goes on."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from benchmarks.faults import changes, kills, made
+from benchmarks.victims import AT, draft
+from pipelines.asked import content_of
+from pipelines.integrity import verify_home
+from pipelines.publish import publish, recover
+from pipelines.requests import add_request, decide, state_of
+from registry.errors import BlockedError, DmmGovError, IntegrityError
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.releases import ReleaseStore
+
+ROW = {"subject": "Chad", "relation": "currency", "object": "franc", "source": "a letter"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home with two people, a request and a release."""
+    monkeypatch.setenv("DMMGOV_PASSPHRASE", "correct horse")
+    return made(tmp_path / "made" / "home")
+
+
+def test_a_release_stands_while_mlflow_is_gone_and_is_told_later(home: Home) -> None:
+    database = home.mlflow / "mlflow.db"
+    whole = database.read_bytes()
+    database.write_bytes(b"not a database" * 400)
+    with Ledger.open(home) as ledger:
+        with pytest.raises(DmmGovError, match="MLflow does not take part"):
+            publish(home, ledger, draft(home, 2), AT)
+        assert ReleaseStore(ledger).alias("champion") == 2
+        assert ReleaseStore(ledger).get(2).mlflow_version == ""
+        database.write_bytes(whole)
+        assert recover(home, ledger) == ["finished telling MLflow about releases and aliases"]
+        assert ReleaseStore(ledger).get(2).mlflow_version == "2"
+    assert verify_home(home) == []
+
+
+def test_a_clock_that_is_moved_back_opens_nothing_that_has_expired(home: Home) -> None:
+    assert state_of(home, 1, AT + timedelta(days=99)) == "expired"
+    with pytest.raises(BlockedError, match="expired"):
+        decide(home, 1, "approve", by="bob", at=AT)
+    assert add_request(home, content_of("facts", "again", rows=[ROW]), by="ann", at=AT).number == 2
+    with Ledger.open(home) as ledger:
+        entries = ledger.entries()
+    assert [entry.seq for entry in entries] == list(range(len(entries)))
+    assert verify_home(home) == []
+
+
+def test_a_write_ahead_log_that_is_cut_loses_its_end_alone(home: Home) -> None:
+    with Ledger.open(home) as ledger:
+        before = ledger.entries()
+    child = os.fork()
+    if child == 0:
+        ledger = Ledger.open(home)
+        for number in range(4):
+            with ledger.transaction() as txn:
+                ledger.append(txn, "tick", {"number": number}, "tester", AT)
+        os._exit(0)
+    os.waitpid(child, 0)
+    wal = home.root / "ledger.db-wal"
+    os.truncate(wal, wal.stat().st_size * 2 // 3)
+    with Ledger.open(home) as ledger:
+        after = ledger.entries()
+        assert after[: len(before)] == before
+        assert [one.payload["number"] for one in after[len(before) :]] == list(range(len(after) - len(before)))
+        publish(home, ledger, draft(home, 2), AT)
+    assert verify_home(home) == []
+
+
+def test_a_half_written_folder_is_removed_and_a_cut_file_is_refused(home: Home) -> None:
+    half = home.deltas / ".staged-half"
+    half.mkdir()
+    (half / "delta.json").write_text('{"num')
+    with Ledger.open(home) as ledger:
+        assert any(".staged-half" in line for line in recover(home, ledger))
+        wanted = draft(home, 2)
+        (home.deltas / wanted.deltas[0] / "delta.json").write_text('{"num')
+        with pytest.raises(IntegrityError):
+            publish(home, ledger, wanted, AT)
+        assert ReleaseStore(ledger).alias("champion") == 1
+        publish(home, ledger, draft(home, 2), AT)
+    assert verify_home(home) == []
+
+
+@pytest.mark.slow
+def test_the_bench_kills_and_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.rollback.rebuild", None)
+    killed = kills(tmp_path / "kills", 10, 7, 120)
+    assert killed["bad"] == []
+    assert sum(one["same"] for one in killed["operations"].values()) == killed["count"]
+    changed = changes(tmp_path / "changes", 26, 7, 120)
+    silent = {'the ledger\'s write-ahead log: INSERT INTO "checkpoints"', "MLflow's database"}
+    assert [name for name in changed["missed"] if not name.startswith(tuple(silent))] == []
+    assert changed["kinds"]["deltas"]["found"] >= 1
+    assert changed["clean"] == []
