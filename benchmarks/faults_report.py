@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.faults import HARMLESS
+from benchmarks.changed_bytes import HARMLESS
 
 FATES = ("found", "found by a kept checkpoint", "harmless", "missed")
 

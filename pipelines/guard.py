@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipelines.reply import Reply
     from pipelines.steps import Routed
 
-QUICK_WORDED = 12
+QUICK_WORDED = 6
 """Changed facts that the model words in a quick run."""
 
 

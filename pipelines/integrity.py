@@ -7,7 +7,9 @@ that every release comes out of its base and its deltas again.
 """
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -139,6 +141,7 @@ def _versions(home: Home, ledger: Ledger) -> Iterator[str]:
 
 def _mlflow(home: Home, ledger: Ledger) -> Iterator[str]:
     """MLflow's own database against the ledger."""
+    yield from _file_problems(home.mlflow / "mlflow.db")
     releases = ReleaseStore(ledger)
     every = [release for release in releases.all() if release.mlflow_version]
     if not every:
@@ -161,6 +164,15 @@ def _mlflow(home: Home, ledger: Ledger) -> Iterator[str]:
             if goal.get((name, alias)) != found.get((name, alias)):
                 wanted, got = goal.get((name, alias)), found.get((name, alias))
                 yield f"alias {alias} of {name}: MLflow has version {got}, recorded is {wanted}"
+
+
+def _file_problems(path: Path) -> Iterator[str]:
+    """What SQLite finds wrong with a database file of MLflow's; nothing where MLflow keeps its own elsewhere."""
+    if not path.is_file():
+        return
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
+    yield from (f"{path}: {' '.join(words.split())}" for words in found if words != "ok")
 
 
 def _caches(home: Home, ledger: Ledger) -> Iterator[str]:

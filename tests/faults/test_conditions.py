@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import changes, kills, made
+from benchmarks.changed_bytes import changes
+from benchmarks.faults import kills
+from benchmarks.small_home import made
 from benchmarks.victims import AT, draft
 from pipelines.asked import content_of
 from pipelines.integrity import verify_home
