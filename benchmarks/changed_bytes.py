@@ -128,9 +128,8 @@ def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]
         if fate == "missed":
             missed[f"{kind}: {table or path.name}"] += 1
     restore(home, whole)
-    seconds = round(time.perf_counter() - begun, 1)
+    told = {"asked": count, "count": done, "seconds": round(time.perf_counter() - begun, 1)}
     kinds = {kind: {"files": len(by_kind[kind]), **tally[kind]} for kind in by_kind}
-    told = {"asked": count, "count": done, "seconds": seconds}
     return {**told, "kinds": kinds, "missed": dict(missed), "clean": verify_home(home)}
 
 
