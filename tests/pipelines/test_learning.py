@@ -14,6 +14,7 @@ from pipelines.settings import Settings
 from pipelines.workplace import Workplace
 from registry.facts import FactEvent, view
 from registry.home import Home
+from registry.ledger import Ledger
 from registry.records import Fact, KnownFact
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -33,7 +34,8 @@ def taken_back(fact: Fact, days: int = 1) -> list[FactEvent]:
 def place_after(folder: Path, events: list[FactEvent]) -> Workplace:
     """A workplace whose lineage brought these events."""
     at = AT + timedelta(days=30)
-    place = Workplace(Home.at(folder / "home"), SimpleNamespace(), Settings.load(), "tiny", "tester", at, None)  # type: ignore[arg-type]
+    home = Home.at(folder / "home")
+    place = Workplace(home, Ledger.open(home), Settings.load(), "tiny", "tester", at, None)
     vars(place).update(events=tuple(events), known=tuple(view(events)))
     return place
 
