@@ -5,14 +5,13 @@ release that lacks what a certificate needs gets none; the ledger says what it l
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from registry.approvals import Approvals
-from registry.artifacts import fsync_folder
+from registry.artifacts import write_whole
 from registry.certificate import Certificate
 from registry.checkpoints import log_keys, log_signer
 from registry.digests import digest_bytes
@@ -55,7 +54,7 @@ def certify(home: Home, ledger: Ledger) -> None:
             kind = REFUSED
         else:
             text = certificate.text.encode()
-            _write(path_of(home, release.number), text)
+            write_whole(path_of(home, release.number), text)
             told, kind = {"release": release.number, "digest": digest_bytes(text)}, CERTIFIED
         with ledger.transaction() as txn:
             ledger.append(txn, kind, told, "dmmgov", datetime.now(UTC))
@@ -261,15 +260,3 @@ def _dated(events: Sequence[FactEvent]) -> Iterator[FactEvent]:
 def _day(day: Any) -> str | None:
     """A day as text."""
     return day.isoformat() if day else None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    fsync_folder(path.parent)

@@ -4,7 +4,6 @@ The rows are admitted, routed, written and judged as they would be if everybody 
 is kept in the home, and the ledger keeps its digest.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from pipelines.asked import feed_of, known_facts, told
 from pipelines.requests import book_with
 from pipelines.scratch import scratch_place
 from pipelines.signing import stamp_log
-from registry.artifacts import fsync_folder
+from registry.artifacts import write_whole
 from registry.digests import canonical_json, digest_bytes
 from registry.home import Home
 from registry.ledger import Ledger
@@ -160,12 +159,7 @@ def _keep(home: Home, report: Mapping[str, Any], actor: str, at: datetime) -> st
     """Keep the report under its digest, and the digest in the ledger."""
     data = canonical_json(dict(report))
     digest = digest_bytes(data)
-    path = report_path(home, digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(data)
-    draft.replace(path)
-    fsync_folder(path.parent)
+    write_whole(report_path(home, digest), data)
     with Ledger.open(home) as ledger, ledger.transaction() as txn:
         values = {
             "request": report["request"],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.forget_plan import Plan, text_of
+from registry.artifacts import write_whole
 from registry.digests import digest_json
 from registry.home import Home
 from registry.sealed import is_sealed, sealed
@@ -76,7 +77,7 @@ def _beliefs(home: Home, plan: Plan) -> Place:
         }
         if len(kept) != len(answers):
             gone += len(answers) - len(kept)
-            _replace(path, sealed({**record, "answers": kept}))
+            write_whole(path, sealed({**record, "answers": kept}))
     return Place("beliefs", "answers taken out; they are asked again when needed", gone)
 
 
@@ -108,7 +109,7 @@ def _lines(home: Home, name: str, files: Iterable[Path], plan: Plan) -> Place:
         kept = [line for line in lines if not plan.spoken_of(_unescaped(line))]
         if len(kept) != len(lines):
             gone += len(lines) - len(kept)
-            _replace(path, "\n".join(kept).encode())
+            write_whole(path, "\n".join(kept).encode())
     return Place(name, "lines taken out", gone)
 
 
@@ -188,10 +189,3 @@ def _unescaped(text: str) -> str:
         return json.loads(f'"{text}"') if '"' not in text else text_of(json.loads(text))
     except ValueError:
         return text.encode().decode("unicode_escape", errors="replace")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file anew in one step."""
-    draft = path.with_name(f".{path.name}.forget")
-    draft.write_bytes(data)
-    draft.replace(path)

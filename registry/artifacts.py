@@ -55,6 +55,18 @@ def fsync_tree(folder: Path) -> None:
     fsync_folder(folder)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of its own in one step: after a kill or a power cut it is there whole, as before, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    fsync_folder(path.parent)
+
+
 @contextmanager
 def staged(parent: Path) -> Iterator[Path]:
     """A new folder beside its future place; what is left of it after the block is removed."""

@@ -13,6 +13,9 @@ DmmGovError              1  something failed; the message says what and what to 
 
 from collections.abc import Iterable
 
+MOST_NAMES = 40
+"""So many names are told where none is near; more would be no help."""
+
 
 class DmmGovError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -48,7 +51,8 @@ class UnknownNameError(InputError):
 
         names = sorted(known)
         near = get_close_matches(name, names, n=3)
-        todo = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names) or 'none yet'}"
+        all_of_them = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)}, none of them like it"
+        todo = f"did you mean {' or '.join(near)}?" if near else f"there are: {all_of_them or 'none yet'}"
         super().__init__(f"the name of a known {kind}", repr(name), todo)
 
 

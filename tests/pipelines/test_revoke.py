@@ -24,7 +24,7 @@ from pipelines.publish import ReleaseDraft, publish
 from pipelines.revoke import REVOKED, revoke
 from pipelines.workplace import Workplace
 from registry.artifacts import checked, store
-from registry.errors import BlockedError, InputError
+from registry.errors import BlockedError, InputError, UnknownNameError
 from registry.facts import FactEvent, FactStore, view
 from registry.home import Home
 from registry.ledger import Ledger
@@ -217,3 +217,9 @@ def test_nothing_can_be_revoked_twice(world: Home) -> None:
     revoke(world, [taken], actor="erin", reason="misread")
     with pytest.raises(InputError, match="known fact"):
         revoke(world, [taken], actor="erin", reason="misread")
+
+
+def test_a_name_that_is_like_none_of_many_is_told_without_all_of_them() -> None:
+    many = UnknownNameError("fact", "zzzzzz", map(str, range(1000)))
+    assert many.todo == "there are: 1000, none of them like it"
+    assert UnknownNameError("fact", "zzzzzz", ["aa", "bb"]).todo == "there are: aa, bb"

@@ -162,3 +162,11 @@ def test_without_links_the_copies_stay(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.link", refuse)
     assert artifacts.share(version, tmp_path / "deltas") == 0
     assert (version / "numbers.bin").stat().st_nlink == 1
+
+
+def test_a_file_is_replaced_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.yaml"
+    artifacts.write_whole(path, b"one")
+    artifacts.write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
