@@ -169,8 +169,8 @@ def test_a_tampered_row_is_refused_before_and_after_its_release(home: Home, tmp_
     word(home, 1)
     with Ledger.open(home) as ledger, ledger.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER feed_rows_no_update"))
-        connection.execute(text("UPDATE feed_rows SET body = replace(body, 'A', 'B') WHERE row = 1"))
-        connection.execute(text("UPDATE feed_rows SET body = replace(body, 'A', 'B') WHERE row = 6"))
+        connection.execute(text("UPDATE feed_rows SET body = substr(body, 2) || substr(body, 1, 1) WHERE row = 1"))
+        connection.execute(text("UPDATE feed_rows SET body = substr(body, 2) || substr(body, 1, 1) WHERE row = 6"))
     with pytest.raises(IntegrityError, match="row 1 of feed run 1"):
         next_run(home, tmp_path)
     with pytest.raises(IntegrityError, match="row 6 of feed run 1"):
