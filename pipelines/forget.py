@@ -84,6 +84,7 @@ def forget(
         raise InputError("who forgets, and why", f"by {actor!r}, reason {reason!r}", "say both")
     if not fact_ids and not subject.strip():
         raise InputError("ids of facts, or a subject", "neither", "name what to forget")
+    moment = at or datetime.now(UTC)
     with writer(home, wait_s=WAIT_S), Ledger.open(home) as ledger:
         recover(home, ledger)
         plan = plan_of(ledger, Settings.load().catalogue, fact_ids, subject.strip(), relation.strip())
@@ -98,26 +99,27 @@ def forget(
                 "reason": fingerprint(key, "reason", reason.strip()),
                 "despite": fingerprint(key, "despite", despite_gates.strip()) if despite_gates.strip() else "",
                 "request": request,
+                "at": moment.isoformat(),
             }
             IntentStore(ledger).set(txn, "forget", body)
         checkpoint("forgetting noted")
-        order = Order(body, at or datetime.now(UTC), tuple(entries), check, checkpoint)
+        order = Order(body, moment, tuple(entries), check, checkpoint)
         return _unless_blocked(home, ledger, plan, order)
 
 
 def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Checkpoint = passing) -> bool:
-    """End what a killed run of `forget` began; False where a gate, or a request that lapsed, forbade it."""
+    """End what a killed run of `forget` began, under the time at which that began.
+
+    Returns:
+        False where a gate, or a request that was ended since, forbids it.
+    """
     done = [entry for entry in ledger.entries(FORGOTTEN) if entry.payload["token"] == body["token"]]
     if done:
         _swept(home, ledger, checkpoint)
         return True
     catalogue = Settings.load().catalogue
     plan = plan_of(ledger, catalogue, body["facts"], body["subject"], body["relation"])
-    try:
-        order = _mandated(ledger, plan, Order(body, datetime.now(UTC), checkpoint=checkpoint))
-    except BlockedError as error:
-        _noted(ledger, body, error, datetime.now(UTC))
-        return False
+    order = Order(body, datetime.fromisoformat(body["at"]), checkpoint=checkpoint)
     try:
         _unless_blocked(home, ledger, plan, order)
     except BlockedError:
@@ -126,7 +128,7 @@ def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Chec
 
 
 def _mandated(ledger: Ledger, plan: Plan, order: Order) -> Order:
-    """The order with the word of the request behind it, where that is not noted as done yet.
+    """The order with the word of the request behind it, where it has none yet and that is not noted as done.
 
     Raises:
         BlockedError: the request is not approved any more.
@@ -134,8 +136,8 @@ def _mandated(ledger: Ledger, plan: Plan, order: Order) -> Order:
     from pipelines.mandate import Mandate
     from registry.approvals import Approvals
 
-    number = order.body.get("request")
-    if number is None or Approvals.read(ledger).get(number).state == "executed":
+    number = order.body["request"]
+    if number is None or order.entries or Approvals.read(ledger).get(number).state == "executed":
         return order
     mandate = Mandate.take(ledger, number, Settings.load(), order.at)
     known = any(item.fact.id in plan.ids for item in known_now(ledger))
@@ -150,6 +152,7 @@ def _unless_blocked(home: Home, ledger: Ledger, plan: Plan, order: Order) -> For
         BlockedError: it may not be; the intent is gone.
     """
     try:
+        order = _mandated(ledger, plan, order)
         if order.check is not None:
             order.check(ledger)
         return _carried_out(home, ledger, plan, order)
