@@ -189,7 +189,7 @@ def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> Forget
         advance(1)
         swept = _swept(home, ledger, checkpoint)
         advance(1)
-    audit = audited(home, ledger, plan, made.release, made.suppression)
+    audit = audited(home, ledger, plan, made)
     rewritten = tuple(number for number, change in changes.items() if change)
     return ForgetResult(
         plan.ids,

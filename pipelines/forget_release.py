@@ -7,6 +7,8 @@ from typing import Any
 
 from guards.base import Verdict
 from pipelines.forget_artifacts import Cleaner
+from pipelines.forget_audit import examined
+from pipelines.forget_exam import Exam, Marks
 from pipelines.forget_gates import REASON, Weighing
 from pipelines.forget_plan import Plan, known_now
 from pipelines.outcome import UpdateResult, peak_rss_mb
@@ -75,6 +77,8 @@ class Released:
         suppression: figures on what the model itself said.
         moved: why facts that stay known live in the index now, by id.
         overruled: gates that do not pass and were overruled.
+        examined: the exam of forgetting, and what the model that knew it made of it; None where it cannot be had.
+        exam_seconds: how long that took.
     """
 
     release: Release | None
@@ -82,6 +86,8 @@ class Released:
     suppression: Mapping[str, Any] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
     overruled: tuple[str, ...] = ()
+    examined: tuple[Exam, Marks] | None = None
+    exam_seconds: float = 0.0
 
 
 def released(home: Home, ledger: Ledger, plan: Plan, cleaner: Cleaner, order: Order) -> Released:
@@ -96,6 +102,8 @@ def released(home: Home, ledger: Ledger, plan: Plan, cleaner: Cleaner, order: Or
     if champion is None or not held:
         return Released(_before(ledger, plan))
     place = Workplace(home, ledger, Settings.load(), champion.model, order.actor, order.at, champion)
+    with place.timed("exam"):
+        before = examined(place, plan)
     with place.timed("gates"):
         weighed = Weighing(place, cleaner, plan, held).run()
     overruled = tuple(one.guard for one in weighed.failed)
@@ -120,7 +128,7 @@ def released(home: Home, ledger: Ledger, plan: Plan, cleaner: Cleaner, order: Or
         check=order.check,
     )
     release = publish(home, ledger, draft, order.at, checkpoint=order.checkpoint)
-    return Released(release, gates, weighed.suppression, weighed.moved, overruled)
+    return Released(release, gates, weighed.suppression, weighed.moved, overruled, before, place.seconds["exam"])
 
 
 def _before(ledger: Ledger, plan: Plan) -> Release | None:
