@@ -88,23 +88,28 @@ def forget(
     with writer(home, wait_s=WAIT_S), Ledger.open(home) as ledger:
         recover(home, ledger)
         plan = plan_of(ledger, Settings.load().catalogue, fact_ids, subject.strip(), relation.strip())
-        with ledger.transaction() as txn:
-            key = make_pepper(txn)
-            body = {
-                "token": secrets.token_hex(16),
-                "facts": list(plan.ids),
-                "subject": plan.subject,
-                "relation": plan.relation,
-                "actor": actor.strip(),
-                "reason": fingerprint(key, "reason", reason.strip()),
-                "despite": fingerprint(key, "despite", despite_gates.strip()) if despite_gates.strip() else "",
-                "request": request,
-                "at": moment.isoformat(),
-            }
-            IntentStore(ledger).set(txn, "forget", body)
+        asked = {"actor": actor.strip(), "request": request, "at": moment.isoformat()}
+        body = _intended(ledger, plan, asked, reason.strip(), despite_gates.strip())
         checkpoint("forgetting noted")
         order = Order(body, moment, tuple(entries), check, checkpoint)
         return _unless_blocked(home, ledger, plan, order)
+
+
+def _intended(ledger: Ledger, plan: Plan, asked: Mapping[str, Any], reason: str, despite_gates: str) -> dict[str, Any]:
+    """Note the intent; the words of people are in it as keyed digests."""
+    with ledger.transaction() as txn:
+        key = make_pepper(txn)
+        body = {
+            **asked,
+            "token": secrets.token_hex(16),
+            "facts": list(plan.ids),
+            "subject": plan.subject,
+            "relation": plan.relation,
+            "reason": fingerprint(key, "reason", reason),
+            "despite": fingerprint(key, "despite", despite_gates) if despite_gates else "",
+        }
+        IntentStore(ledger).set(txn, "forget", body)
+    return body
 
 
 def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Checkpoint = passing) -> bool:
