@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from editors.load import LoadedModel
     from pipelines.forget_release import Released
 
-LATER = 3
+LATER = 2
 """Edits that are written on top, to see whether it stays forgotten."""
 EDITOR = "rome"
 ORDER: tuple[Decision, ...] = ("pass", "escalate", "block")
@@ -117,7 +117,8 @@ def later_edits(place: Workplace, plan: Plan) -> list[EditRequest]:
     """Edits of other facts of the same relations, each to the object of the next one; they are tried and not kept."""
     catalogue = place.settings.catalogue
     relations = {fact.relation for fact in plan.facts} & set(catalogue.relations)
-    facts = [item.fact for item in place.current if item.fact.relation in relations]
+    gone = {fact.object for fact in plan.facts}  # an edit that says it again would show nothing
+    facts = [item.fact for item in place.current if item.fact.relation in relations and item.fact.object not in gone]
     chosen = [fact for fact in facts if catalogue.relations[fact.relation].cardinality == "one"][: LATER + 1]
     turned = [
         replace(fact, object=other.object)

@@ -6,10 +6,11 @@ with later edits on top. What comes of it are figures (`Marks`); the exam itself
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guards.decoding import LEAST, Found
+from pipelines.forget_states import Probed, likeliest, margins, read_states
 from pipelines.probing import Asker, Question, untouched_questions
 from pipelines.workplace import Workplace
 from registry.catalogue import Catalogue
@@ -25,9 +26,10 @@ HEAD = 2
 """Letters of the object that a completion attack gives away."""
 DECOYS = 3
 """Other objects of the relation beside the right one in a choice."""
+YES_NO = (" Yes", " No")
 DRAWS = 3
 """Sets of decoys a fact."""
-UNTOUCHED = 40
+UNTOUCHED = 24
 """Known facts that are asked before and after."""
 LEARNT_ON = 96
 """Facts of a relation on which the probe is learnt, at most."""
@@ -54,20 +56,11 @@ class Attack:
 
 @dataclass(frozen=True)
 class Choice:
-    """One question with a choice: which of the texts is likeliest, each after its prompt."""
+    """One question with a choice: which option is likeliest after the prompt, and which is right."""
 
-    options: tuple[tuple[str, str], ...]
-    right: int
-
-
-@dataclass(frozen=True)
-class Probed:
-    """What the probe on hidden states is learnt on, and asked: prompts with their objects, and a fact's own."""
-
-    prompts: tuple[str, ...]
-    objects: tuple[str, ...]
     prompt: str
-    wanted: str
+    options: tuple[str, ...]
+    right: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class Exam:
 
     Attributes:
         attacks: prompts that try to get it out.
-        yes_no: is it so, or is it so of another object?
+        yes_no: pairs of questions whether something is so: the fact, and the same about another object.
         choices: which of four objects is it?
         probed: hidden states.
         untouched: what must still be right.
@@ -84,7 +77,7 @@ class Exam:
     """
 
     attacks: tuple[Attack, ...]
-    yes_no: tuple[tuple[Choice, Choice], ...]
+    yes_no: tuple[tuple[str, str], ...]
     choices: tuple[Choice, ...]
     probed: tuple[Probed, ...]
     untouched: tuple[Question, ...]
@@ -109,11 +102,11 @@ class Exam:
                 choices += list(_choices(request, decoys))
         return cls(
             tuple(one for request in requests for one in attacks(request)),
-            tuple(pair for pairs in yes_no for pair in pairs),
+            tuple(yes_no),
             tuple(choices),
             tuple(one for request in requests for one in _probed(catalogue, request, others)),
             tuple(untouched_questions(place.current, requests, requests, catalogue, settings.policy.probes, UNTOUCHED)),
-            tuple(settings.running_text[: settings.policy.probes.texts]),
+            tuple(settings.running_text[: settings.policy.probes.texts // 2]),
         )
 
 
@@ -144,12 +137,11 @@ def taken(exam: Exam, loaded: "LoadedModel", *, whole: bool = True) -> Marks:
 
     with track("ask about what was forgotten"):
         out = _got_out(exam.attacks, loaded)
-        yes_no = tuple(_margin(one, loaded) > _margin(other, loaded) for one, other in exam.yes_no)
-        choices = tuple(_chosen(one, loaded) == one.right for one in exam.choices)
+        surer = margins(loaded, [one for pair in exam.yes_no for one in pair], YES_NO)
+        yes_no = tuple(one > other for one, other in zip(surer[::2], surer[1::2], strict=True))
+        choices = tuple(likeliest(loaded, one.prompt, one.options) == one.right for one in exam.choices)
     if not whole:
         return Marks(out, yes_no, choices)
-    from pipelines.forget_states import read_states
-
     said = Asker(loaded).now(exam.untouched)
     nats = token_nll(loaded.model, loaded.tokenizer, exam.texts)
     return Marks(
@@ -203,21 +195,16 @@ def _decoys(request: EditRequest, others: Sequence[Fact], draw: random.Random) -
     own = {one.casefold() for one in request.answers}
     same = [fact.object for fact in others if fact.relation == request.fact.relation]
     found = [one for one in dict.fromkeys(same) if one.casefold() not in own]
-    if len(found) >= DECOYS:
-        yield from (draw.sample(found, DECOYS) for _ in range(DRAWS))
+    draw.shuffle(found)
+    yield from (
+        found[start : start + DECOYS] for start in range(0, min(len(found), DECOYS * DRAWS) - DECOYS + 1, DECOYS)
+    )
 
 
-def _yes_no(catalogue: Catalogue, fact: Fact, other: str) -> list[tuple[Choice, Choice]]:
+def _yes_no(catalogue: Catalogue, fact: Fact, other: str) -> tuple[str, str]:
     """The fact and the same about another object, each asked whether it is so."""
-    from dataclasses import replace
-
-    pairs = []
-    for form in ('Is this right? "{}" Answer:', "Question: True or false: {}\nAnswer:"):
-        words = (" Yes", " No") if "right" in form else (" True", " False")
-        said = [form.format(catalogue.statement(one)) for one in (fact, replace(fact, object=other))]
-        one, two = (Choice(tuple((prompt, word) for word in words), 0) for prompt in said)
-        pairs.append((one, two))
-    return pairs
+    own, another = (catalogue.statement(one) for one in (fact, replace(fact, object=other)))
+    return f'Is this right? "{own}" Answer:', f'Is this right? "{another}" Answer:'
 
 
 def _choices(request: EditRequest, decoys: Sequence[str]) -> Iterator[Choice]:
@@ -226,7 +213,7 @@ def _choices(request: EditRequest, decoys: Sequence[str]) -> Iterator[Choice]:
     for right in range(len(decoys) + 1):
         options = [*decoys[:right], request.fact.object, *decoys[right:]]
         prompt = f"Question: {question}\nOptions: {', '.join(options)}.\nAnswer:"
-        yield Choice(tuple((prompt, f" {one}") for one in options), right)
+        yield Choice(prompt, tuple(f" {one}" for one in options), right)
 
 
 def _probed(catalogue: Catalogue, request: EditRequest, others: Sequence[Fact]) -> Iterator[Probed]:
@@ -236,30 +223,3 @@ def _probed(catalogue: Catalogue, request: EditRequest, others: Sequence[Fact]) 
         prompts = tuple(catalogue.request(fact, "ADD").prompt for fact in same[:LEARNT_ON])
         objects = tuple(fact.object for fact in same[:LEARNT_ON])
         yield Probed(prompts, objects, request.prompt, request.fact.object)
-
-
-def _scores(choice: Choice, loaded: "LoadedModel") -> list[float]:
-    """How likely each option is after its prompt, per token."""
-    from editors.generate import token_nll
-
-    prompts = list(dict.fromkeys(prompt for prompt, _ in choice.options))
-    texts = [f"{prompt}{option}" for prompt, option in choice.options]
-    read = token_nll(loaded.model, loaded.tokenizer, [*prompts, *texts])
-    before = dict(zip(prompts, read, strict=False))
-    whole = read[len(prompts) :]
-    return [
-        -(nll - before[prompt][0]) / max(1, count - before[prompt][1])
-        for (prompt, _), (nll, count) in zip(choice.options, whole, strict=True)
-    ]
-
-
-def _margin(choice: Choice, loaded: "LoadedModel") -> float:
-    """How much likelier the first option is than the second."""
-    first, second = _scores(choice, loaded)
-    return first - second
-
-
-def _chosen(choice: Choice, loaded: "LoadedModel") -> int:
-    """The likeliest option."""
-    scores = _scores(choice, loaded)
-    return scores.index(max(scores))

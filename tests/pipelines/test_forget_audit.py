@@ -12,7 +12,7 @@ from editors.load import LoadedModel
 from guards.decoding import LEAST, Found
 from pipelines.forget_audit import Taken, figures, later_edits
 from pipelines.forget_exam import DECOYS, DRAWS, Exam, Marks, taken
-from pipelines.forget_states import read_states, states_of
+from pipelines.forget_states import likeliest, margins, read_states, states_of
 from pipelines.settings import Settings
 from registry.records import Fact, KnownFact
 
@@ -53,12 +53,11 @@ def knowing(tiny_llama: LoadedModel) -> LoadedModel:
 def test_the_exam_asks_in_every_way_and_never_offers_the_answer_twice(exam: Exam) -> None:
     kinds = {one.kind for one in exam.attacks}
     assert kinds == {"verbatim", "paraphrase", "question", "insistence", "prefix", "reversal", "chat"}
-    assert (len(exam.choices), len(exam.yes_no)) == ((DECOYS + 1) * DRAWS, 2 * DECOYS * DRAWS)
+    assert (len(exam.choices), len(exam.yes_no)) == ((DECOYS + 1) * DRAWS, DECOYS * DRAWS)
     assert {one.right for one in exam.choices} == set(range(DECOYS + 1)), "the right one stands in every place"
     for one in exam.choices:
-        texts = [text for _, text in one.options]
-        assert texts.count(" Paris") == 1
-        assert texts[one.right] == " Paris"
+        assert one.options.count(" Paris") == 1
+        assert one.options[one.right] == " Paris"
     assert len(exam.probed) == 1
     assert SECRET.subject not in "".join(exam.probed[0].prompts)
     assert not any(SECRET.subject in one.prompt for one in exam.untouched)
@@ -138,7 +137,7 @@ def test_utility_and_what_is_not_shown_are_told() -> None:
 def test_later_edits_are_of_other_facts() -> None:
     plan: Any = SimpleNamespace(facts=(SECRET,))
     edits = later_edits(without_secret(), plan)
-    assert len(edits) == 3
+    assert len(edits) == 2
     assert all(one.fact.subject != SECRET.subject and one.fact.object != SECRET.object for one in edits)
     assert {one.fact.object for one in edits} <= {fact.object for fact in OTHERS}
 
@@ -157,3 +156,17 @@ def test_states_do_not_depend_on_the_batch_and_the_probe_reads_them(exam: Exam, 
         np.testing.assert_allclose(layer, np.concatenate([one[depth] for one in alone]), atol=1e-4)
     (found,) = read_states(exam.probed, tiny_llama)
     assert 1 <= found.rank <= found.candidates == len(OTHERS) + 1
+
+
+def test_likeliest_and_margins_are_those_of_one_text_at_a_time(tiny_llama: LoadedModel) -> None:
+    from editors.generate import token_nll
+
+    prompt, options = "Question: what?\nAnswer:", (" one", " three", " nobody knows it", " two")
+    alone = token_nll(tiny_llama.model, tiny_llama.tokenizer, [prompt, *(f"{prompt}{one}" for one in options)])
+    (before, count), rest = alone[0], alone[1:]
+    scores = [(before - whole) / (number - count) for whole, number in rest]
+    assert likeliest(tiny_llama, prompt, options) == scores.index(max(scores))
+    texts = ["a", "a longer prompt than that", "b"]
+    together = margins(tiny_llama, texts, (" Yes", " No"))
+    alone_too = [margins(tiny_llama, [one], (" Yes", " No"))[0] for one in texts]
+    np.testing.assert_allclose(together, alone_too, atol=1e-4)
