@@ -124,7 +124,8 @@ def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Chec
         return True
     catalogue = Settings.load().catalogue
     plan = plan_of(ledger, catalogue, body["facts"], body["subject"], body["relation"])
-    order = Order(body, datetime.fromisoformat(body["at"]), checkpoint=checkpoint)
+    begun = datetime.fromisoformat(body["at"]) if "at" in body else datetime.now(UTC)
+    order = Order(body, begun, checkpoint=checkpoint)
     try:
         _unless_blocked(home, ledger, plan, order)
     except BlockedError:

@@ -84,7 +84,7 @@ def _rows(result: "ForgetResult") -> list[tuple[str, str]]:
     reasons = list(result.moved.values())
     rows += [("moved to the index", f"{reasons.count(why)} facts: {why}") for why in dict.fromkeys(reasons)]
     rows += [("model", console.phrase(result.suppression))] if result.suppression else []
-    rows += [(f"audit: {name}", str(value)) for name, value in result.audit.items()]
+    rows += [(f"audit: {name}", console.phrase(value)) for name, value in result.audit.items()]
     rows += [("still there", f"{one.file} ({one.how})") for one in result.leftovers]
     rows += [("names that other facts use and that stay", str(result.shared))] if result.shared else []
     return rows + [("cannot be shown", line) for line in result.limits]
