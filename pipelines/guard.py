@@ -109,7 +109,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     """
     family = record_family(place, routed.quick)
     bench = _bench(place, routed) if written.delta is not None else None
-    repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    repaired = bench.repair(written) if bench is not None else Repaired(written, ())
     repaired = with_carried(place, routed, bench, repaired, known_after(place, routed, repaired.written))
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
@@ -167,7 +167,7 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
         return repaired
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
     written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
-    return Repaired(written, repaired.fitted, ())
+    return Repaired(written, ())
 
 
 def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
@@ -177,13 +177,14 @@ def known_after(place: Workplace, routed: "Routed", written: Written) -> list[Kn
 
 def _bench(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
-    settings, probes = place.settings, place.settings.policy.probes
+    settings, probes = place.settings, place.settings.policy.probes.of_run(routed.quick)
     written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
     asker = Asker(place.loaded)
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
-    count = probes.untouched_quick if routed.quick else probes.untouched
-    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count, asker)
+    drawn = untouched_questions(
+        place.current, routed.requests, written, settings.catalogue, probes, probes.untouched, asker
+    )
     with track("ask what must not move"):
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
