@@ -130,7 +130,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         silent = replace(system, loaded=None) if system is not None else None
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
-        before = ask_changed(asked, written.memory, loaded, replies_before)
+        before = ask_changed(asked, written.memory, loaded, replies_before, _believed(routed))
         texts_before = read_texts(place, loaded, routed.quick) if bench is not None else ()
         long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
@@ -168,6 +168,15 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
     written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
     return Repaired(written, ())
+
+
+def _believed(routed: "Routed") -> dict[str, str]:
+    """What the model said to the requests' own prompts when it was asked for the route, in the state before."""
+    return {
+        item.prompt: routed.beliefs[item.fact.id].answers[0]
+        for item in routed.requests
+        if item.fact.id in routed.beliefs and routed.beliefs[item.fact.id].answers
+    }
 
 
 def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
@@ -246,8 +255,10 @@ def stored_index(place: Workplace, known: Sequence[KnownFact]) -> Path:
 
 
 def _write_index(place: Workplace, known: Sequence[KnownFact], folder: Path) -> None:
-    """Write the index into an empty folder; vectors of sentences that the parent has are taken over."""
-    index_facts(place.home, place.settings.catalogue, known, folder, previous=place.parent_index)
+    """Write the index into an empty folder; vectors of sentences that the parent has, or that ship, are taken over."""
+    shipped = place.settings.conf.parent / place.settings.policy.write.vectors
+    previous = place.parent_index or (shipped if shipped.is_dir() else None)
+    index_facts(place.home, place.settings.catalogue, known, folder, previous=previous)
 
 
 def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded: "LoadedModel | None") -> "Answerer":

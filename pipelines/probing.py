@@ -59,9 +59,9 @@ class ProbePolicy:
     kept: float = 0.97
     rounds: int = 24
     general: int = 60
-    general_quick: int = 6
+    general_quick: int = 0
     ported: int = 12
-    ported_quick: int = 2
+    ported_quick: int = 0
     long_texts: int = 8
     long_tokens: int = 48
 
