@@ -109,7 +109,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     """
     family = record_family(place, routed.quick)
     bench = _bench(place, routed) if written.delta is not None else None
-    repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    repaired = bench.repair(written) if bench is not None else Repaired(written, ())
     repaired = with_carried(place, routed, bench, repaired, known_after(place, routed, repaired.written))
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
@@ -130,7 +130,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         silent = replace(system, loaded=None) if system is not None else None
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
-        before = ask_changed(asked, written.memory, loaded, replies_before)
+        before = ask_changed(asked, written.memory, loaded, replies_before, _believed(routed))
         texts_before = read_texts(place, loaded, routed.quick) if bench is not None else ()
         long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
@@ -167,7 +167,16 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
         return repaired
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
     written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
-    return Repaired(written, repaired.fitted, ())
+    return Repaired(written, ())
+
+
+def _believed(routed: "Routed") -> dict[str, str]:
+    """What the model said to the requests' own prompts when it was asked for the route, in the state before."""
+    return {
+        item.prompt: routed.beliefs[item.fact.id].answers[0]
+        for item in routed.requests
+        if item.fact.id in routed.beliefs and routed.beliefs[item.fact.id].answers
+    }
 
 
 def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
@@ -177,13 +186,14 @@ def known_after(place: Workplace, routed: "Routed", written: Written) -> list[Kn
 
 def _bench(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
-    settings, probes = place.settings, place.settings.policy.probes
+    settings, probes = place.settings, place.settings.policy.probes.of_run(routed.quick)
     written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
     asker = Asker(place.loaded)
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
-    count = probes.untouched_quick if routed.quick else probes.untouched
-    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count, asker)
+    drawn = untouched_questions(
+        place.current, routed.requests, written, settings.catalogue, probes, probes.untouched, asker
+    )
     with track("ask what must not move"):
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
@@ -245,8 +255,10 @@ def stored_index(place: Workplace, known: Sequence[KnownFact]) -> Path:
 
 
 def _write_index(place: Workplace, known: Sequence[KnownFact], folder: Path) -> None:
-    """Write the index into an empty folder; vectors of sentences that the parent has are taken over."""
-    index_facts(place.home, place.settings.catalogue, known, folder, previous=place.parent_index)
+    """Write the index into an empty folder; vectors of sentences that the parent has, or that ship, are taken over."""
+    shipped = place.settings.conf.parent / place.settings.policy.write.vectors
+    previous = place.parent_index or (shipped if shipped.is_dir() else None)
+    index_facts(place.home, place.settings.catalogue, known, folder, previous=previous)
 
 
 def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded: "LoadedModel | None") -> "Answerer":

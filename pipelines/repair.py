@@ -1,7 +1,7 @@
 """Repair: take facts out of the weights until what is left is answered by the model, and nothing else has moved.
 
 1. *settle*: a fact that the model does not answer by itself, in its own prompt and in every phrasing held out of
-   fitting, is taken out.
+   fitting, is taken out; only what is left is held against what must not move.
 2. *repair*: while a gate on what must not move is broken, the fact that costs it most is taken out as well. A fact's
    cost is the number of broken answers that come back when it alone is left out; it is measured for the few facts whose
    edits pull hardest at the broken prompts.
@@ -33,12 +33,10 @@ class Repaired:
 
     Attributes:
         written: what stays in the weights, and why the rest does not.
-        fitted: observations right after the fit, before anything was taken out.
         final: observations of what is left.
     """
 
     written: Written
-    fitted: tuple[Observation, ...]
     final: tuple[Observation, ...]
 
 
@@ -66,24 +64,40 @@ class Bench:
         A round asks again only what was broken. When the gate passes on that, everything is asked again in the final
         state, what must not move as well as the facts themselves; only that counts.
         """
-        seen = self.observe(written, (*self.edits, *self.untouched))
-        fitted, complete = seen, True
+        settled, seen = self._settled(written)
+        if settled.delta is None:
+            return Repaired(settled, ())
+        if settled is written:
+            seen = (*seen, *self.observe(written, self.untouched))
+        else:
+            written, seen = settled, self.observe(settled, self._left(settled))
+        complete = True
         with track("settle and repair", total=self.rounds) as advance:
             for _ in range(self.rounds):
                 reasons = unanswered(seen) or self._costliest(written, seen)
                 if reasons:
                     written = moved_to_index(written, reasons)
                     if written.delta is None:
-                        return Repaired(written, fitted, ())
+                        return Repaired(written, ())
                     seen, complete = self._asked_again(written, seen), False
                 elif complete:
-                    return Repaired(written, fitted, seen)
+                    return Repaired(written, seen)
                 else:
                     seen, complete = self.observe(written, self._left(written)), True
                 advance(1)
         words = f"the batch still broke a gate after {self.rounds} rounds of repair"
         assert written.delta is not None, "an empty delta returns from the loop"
-        return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), fitted, ())
+        return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), ())
+
+    def _settled(self, written: Written) -> tuple[Written, tuple[Observation, ...]]:
+        """The batch without the facts that the model does not answer, and what was seen of the others."""
+        seen = self.observe(written, self.edits)
+        while reasons := unanswered(seen):
+            written = moved_to_index(written, reasons)
+            if written.delta is None:
+                return written, ()
+            seen = self._asked_again(written, seen)
+        return written, seen
 
     def _left(self, written: Written) -> list[Question]:
         """The questions about what is left in the weights and about what must not move."""
@@ -92,10 +106,10 @@ class Bench:
 
     def _asked_again(self, written: Written, seen: Sequence[Observation]) -> tuple[Observation, ...]:
         """What was seen of what is left, with the broken answers asked again."""
-        broken = {item.prompt for item in seen if not item.after}
-        left = self._left(written)
-        again = {item.prompt: item for item in self.observe(written, [one for one in left if one.prompt in broken])}
         before = {item.prompt: item for item in seen}
+        left = [one for one in self._left(written) if one.prompt in before]
+        broken = [one for one in left if not before[one.prompt].after]
+        again = {item.prompt: item for item in self.observe(written, broken)}
         return tuple(again.get(item.prompt, before[item.prompt]) for item in left)
 
     def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:

@@ -96,8 +96,26 @@ def test_a_batch_that_breaks_nothing_stays_whole() -> None:
     table, written = bench(World({}))
     repaired = table.repair(written)
     assert repaired.written == written
-    assert repaired.fitted == repaired.final
+    assert [item.prompt for item in repaired.final] == [item.prompt for item in (*EDITS, *UNTOUCHED)]
     assert all(item.after for item in repaired.final)
+
+
+def test_what_must_not_move_is_asked_once_when_the_batch_is_settled() -> None:
+    """A fact that is not answered by itself costs its own questions, not another round of all of them."""
+    world = World({}, mute={"b"})
+    table, written = bench(world)
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    class Counting(Scripted):
+        def now(self, questions: Iterable[Question]) -> dict[str, str]:
+            questions = list(questions)
+            asked.extend((item.prompt, self.world.on) for item in questions if item.kind == "drawdown")
+            return super().now(questions)
+
+    repaired = replace(table, asker=Counting(table.asker.loaded, world=world)).repair(written)
+    assert [item.fact_id for item in repaired.final if item.kind == "efficacy"] == ["a", "c"]
+    after = [item for item in asked if item[1]]
+    assert after == [(item.prompt, ("a", "c")) for item in UNTOUCHED]
 
 
 def test_a_fact_that_is_not_answered_goes_to_the_index_with_its_prompt() -> None:
