@@ -76,6 +76,7 @@ VARIANTS = (
     Variant("bystanders", "bystanders 1", {"bystanders.weight": 1.0}),
     Variant("bystanders", "bystanders 4", {"bystanders.weight": 4.0}),
     Variant("corrections", "no corrections", {"corrections": 0}),
+    Variant("corrections", "corrections 4", {"corrections": 4}),
     Variant("weight of moments", "lambda 100", {"weight": 100.0}),
     Variant("weight of moments", "lambda 1000", {"weight": 1000.0}),
     Variant("keys", "a column per context", {"corrections": 0}, columns=True, against="no corrections"),
