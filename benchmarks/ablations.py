@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if done or (given.only and variant.name not in given.only) or time.monotonic() - began > 60 * given.minutes:
             continue
         runs.append(place.run(variant))
-        keep_json(given.results, {**about, "runs": runs})
+        keep_json(given.results, {**about, "file": given.data.stem, "runs": runs})
         told = ", ".join(f"{kind} {runs[-1][kind]['mean']}" for kind in KINDS)
         sys.stdout.write(f"{variant.group} {variant.name}: {told}, {runs[-1]['cpu_seconds_per_edit']:.2f} s\n")
         sys.stdout.flush()
