@@ -58,8 +58,9 @@ def ablations_section(found: Mapping[str, Any]) -> str:
                 verdict(run, base) if base else "",
             ]
         )
+    what = found.get("file", "counterfactual edits")
     about = (
-        f"{found['n']} {found.get('file', 'counterfactual edits')} in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
+        f"{found['n']} {what} in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
         f"{found['model'][:12]}), one number changed at a time. The flips are prompts gained and lost against the "
         "defaults (blocks 2 to 5 and 9 to 12: against the atlas's text alone; a column per context: against no "
         f"corrections). A difference is named where a split as uneven has a chance under {DECIDES} by exact McNemar; "
