@@ -33,6 +33,7 @@ from pipelines.commands import (
     rows,
     users,
 )
+from pipelines.troubles import machine_words
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -187,7 +188,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _say(BAD_INPUT, f"{error.format_message().rstrip('.')} (try --help)")
     except Exception as error:
-        return _say(FAILED, _unforeseen(error, session.home))
+        return _say(FAILED, machine_words(error) or _unforeseen(error, session.home))
     if code == STOPPED:
         return _say(STOPPED, "stopped; what was half done is undone or finished by the next run")
     return code if isinstance(code, int) else 0
