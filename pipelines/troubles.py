@@ -1,6 +1,8 @@
-"""What a machine does to a run: no room, no right to write, a disk that fails. Said in words, never as a surprise."""
+"""What a machine does to a run: no room, no right to write, a disk that fails. Said in words, without secrets."""
 
 import errno
+import os
+import re
 
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -12,6 +14,20 @@ TODO = {
     **dict.fromkeys(RIGHTS, "let this user write there, or name another home"),
     **dict.fromkeys(BROKEN, "mend it"),
 }
+
+SECRET_NAMES = re.compile(r"PASS(PHRASE|WORD|WD)?\b|PASSPHRASE|PASSWORD|SECRET|TOKEN$|AUTH_STRING|API_KEY|ACCESS_KEY")
+"""Environment variables whose values are never told."""
+IN_ADDRESS = re.compile(r"(\w://)[^/\s@]+@")
+SHORTEST = 4
+"""Values below this length hide nothing, and are words of every text."""
+
+
+def without_secrets(words: str) -> str:
+    """A text in which no secret of the environment stands, and no user and password of an address."""
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST and SECRET_NAMES.search(name):
+            words = words.replace(value, "***")
+    return IN_ADDRESS.sub(r"\1***@", words)
 
 
 def machine_words(error: BaseException) -> str | None:
