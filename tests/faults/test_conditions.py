@@ -55,6 +55,16 @@ def test_a_clock_that_is_moved_back_opens_nothing_that_has_expired(home: Home) -
     assert verify_home(home) == []
 
 
+def test_a_clock_that_is_moved_back_changes_no_order(home: Home) -> None:
+    with Ledger.open(home) as ledger:
+        publish(home, ledger, draft(home, 2), AT - timedelta(days=400))
+        releases, entries = ReleaseStore(ledger), ledger.entries()
+        assert releases.alias("champion") == 2
+        assert releases.get(2).created_at < releases.get(1).created_at, "the clock is the machine's"
+    assert [entry.seq for entry in entries] == list(range(len(entries))), "the order is the log's"
+    assert verify_home(home) == []
+
+
 def test_a_write_ahead_log_that_is_cut_loses_its_end_alone(home: Home) -> None:
     with Ledger.open(home) as ledger:
         before = ledger.entries()
