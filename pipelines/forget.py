@@ -27,6 +27,8 @@ from pipelines.leftovers import search
 from pipelines.publish import ReleaseDraft, publish
 from pipelines.recovery import Checkpoint, orphans, passing, recover
 from pipelines.settings import Settings
+from pipelines.workplace import standing_champion
+from registry.compactions import CompactionStore
 from registry.database import purge
 from registry.errors import InputError
 from registry.events import FactEvent
@@ -125,7 +127,7 @@ def _carried_out(
         places = clean(home, plan)
         checkpoint("places cleaned")
         advance(1)
-        entry, keys = _shredded(ledger, plan, body, changes, places, at, release, checkpoint)
+        entry, keys = _shredded(ledger, plan, body, changes, places, at, release, cleaner.compactions(), checkpoint)
         checkpoint("keys deleted")
         advance(1)
         swept = _swept(home, ledger, checkpoint)
@@ -162,7 +164,8 @@ def _audited(
         return {}
     releases = ReleaseStore(ledger)
     now = releases.get(release.number)
-    base = replace(now, deltas=(), weights_digest=now.base_digest)
+    origin = CompactionStore(ledger).expanded(now).base_digest
+    base = replace(now, base_digest=origin, deltas=(), weights_digest=origin)
     before = releases.get(now.parent or now.number)
     exact = now.weights_digest == before.weights_digest and not suppression["suppressed"]
     model, unseen = rebuild(home, now, device="cpu"), rebuild(home, base, device="cpu")
@@ -182,7 +185,7 @@ def _released(
     checkpoint: Checkpoint,
 ) -> tuple[Release | None, dict[str, Any]]:
     """Publish the release without it, on top of the champion; None where the champion does not know it."""
-    champion = ReleaseStore(ledger).champion()
+    champion = standing_champion(ledger)
     held = [item for item in known_now(ledger) if item.fact.id in plan.ids]
     if champion is None or not held:
         return _before(ledger, plan), {}
@@ -193,7 +196,7 @@ def _released(
     draft = ReleaseDraft(
         parent=champion.number,
         model=champion.model,
-        base_digest=champion.base_digest,
+        base_digest=chain.base,
         deltas=deltas,
         weights_digest=found.model.digest if found is not None else chain.weights_digest,
         events=tuple(FactEvent(0, "retract", item.fact, None, at, item.memory, 0, REASON) for item in held),
@@ -234,6 +237,7 @@ def _shredded(
     places: Sequence[Place],
     at: datetime,
     release: Release | None,
+    compactions: Sequence[str],
     checkpoint: Checkpoint,
 ) -> tuple[int, int]:
     """The one transaction that deletes the keys and says so; returns the entry's number and how many keys."""
@@ -253,6 +257,7 @@ def _shredded(
             "request": body["request"],
             "release": release.number if release is not None else None,
             "releases": told_of(changes),
+            "compactions": list(compactions),
             "versions": sorted(told | {number for number, change in changes.items() if change}),
             "places": [one.to_dict() for one in places],
         }
