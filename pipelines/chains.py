@@ -1,6 +1,7 @@
 """Does every release still come out of its base and its deltas as recorded?
 
-So do the checkpoints into which deltas were merged. Each base is loaded once, and each delta put on once for all releases that begin with the same ones.
+And do the checkpoints into which deltas were merged? Each base is loaded once, and each delta put on once for all
+releases that begin with the same ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,10 @@ def chain_problems(home: Home, ledger: Ledger) -> Iterator[str]:
     merged = [
         form
         for one in CompactionStore(ledger).all()
-        for form in (one.chain(every[one.release]), replace(every[one.release], base_digest=one.weights, deltas=one.kept))
+        for form in (
+            one.chain(every[one.release]),
+            replace(every[one.release], base_digest=one.weights, deltas=one.kept),
+        )
     ]
     for release in (*every.values(), *merged):
         groups.setdefault((release.model, release.base_digest), []).append(release)

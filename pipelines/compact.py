@@ -25,6 +25,7 @@ from registry.checkpoints import log_signer, stamp
 from registry.compactions import COMPACTED, Compaction, CompactionStore
 from registry.errors import InputError, IntegrityError
 from registry.home import Home
+from registry.keys import SigningKey
 from registry.ledger import Ledger
 from registry.locks import writer
 from registry.progress import track
@@ -94,24 +95,12 @@ def compact(home: Home, ref: str, actor: str, *, checkpoint: Checkpoint = passin
         release = ReleaseStore(ledger).get(ref)
         _check_new(ledger, release)
         key = log_signer(home, ledger)
-        with track(f"compact release {release.number}", total=3) as advance:
+        with track(f"compact release {release.number}", total=2) as advance:
             merged, rest = _parted(home, release)
             loaded = _chained(home, release, merged)
             advance(1)
-            made = Compaction(
-                release.number,
-                release.model,
-                release.base_digest,
-                release.deltas[: len(merged)],
-                release.deltas[len(merged) :],
-                loaded.digest,
-                "",
-                tuple(dict.fromkeys(fact_id for one in merged for fact_id in one.fact_ids)),
-            )
-            told = [{"digest": digest, "editor": one.editor} for digest, one in zip(made.merged, merged, strict=True)]
-            body = {**made.to_dict(), "chain": loaded.digest, "deltas": told}
-            del body["artefact"]
-            certificate = BaseCertificate.issue(body, key)
+            made = _made(release, merged, loaded.digest)
+            certificate = _certificate(made, merged, loaded.digest, key)
             kept = store(home.bases, lambda folder: _write(folder, loaded, certificate))
             checkpoint("checkpoint written")
             advance(1)
@@ -135,6 +124,29 @@ def compact(home: Home, ref: str, actor: str, *, checkpoint: Checkpoint = passin
         entry=entry.seq,
         seconds=time.perf_counter() - started,
     )
+
+
+def _made(release: Release, merged: Sequence["EditDelta"], weights: str) -> Compaction:
+    """The compaction that merges these first deltas of a release; its folder is not there yet."""
+    count, facts = len(merged), dict.fromkeys(fact_id for one in merged for fact_id in one.fact_ids)
+    return Compaction(
+        release=release.number,
+        model=release.model,
+        base=release.base_digest,
+        merged=release.deltas[:count],
+        kept=release.deltas[count:],
+        weights=weights,
+        artefact="",
+        facts=tuple(facts),
+    )
+
+
+def _certificate(made: Compaction, merged: Sequence["EditDelta"], chain: str, key: SigningKey) -> BaseCertificate:
+    """What was merged into what, and that its weights are those of the chain, signed."""
+    told = [{"digest": digest, "editor": one.editor} for digest, one in zip(made.merged, merged, strict=True)]
+    body = {**made.to_dict(), "chain": chain, "deltas": told}
+    del body["artefact"]
+    return BaseCertificate.issue(body, key)
 
 
 def _check_new(ledger: Ledger, release: Release) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.forget_artifacts import Cleaner, told_of
 from pipelines.forget_places import Place, clean
-from pipelines.forget_plan import Plan, known_now, plan_of, spoken_keys
+from pipelines.forget_plan import Plan, known_now, plan_of, speaks, spoken_keys
 from pipelines.forget_result import ForgetResult
 from pipelines.forget_versions import renew_versions, stale_versions
 from pipelines.leftovers import search
@@ -243,7 +243,7 @@ def _shredded(
     """The one transaction that deletes the keys and says so; returns the entry's number and how many keys."""
     keys = sorted(set(spoken_keys(ledger, plan)))
     known = [item.fact for item in known_now(ledger)]
-    told = {one.number for one in ReleaseStore(ledger).all() if _speaks(ledger, one.number, keys)}
+    told = {one.number for one in ReleaseStore(ledger).all() if speaks(ledger, one.number, keys)}
     with ledger.transaction() as txn:
         statements, questions = plan.marks(make_pepper(txn), known)
         shred(txn, keys)
@@ -265,14 +265,6 @@ def _shredded(
         IntentStore(ledger).set(txn, "forget", {"token": body["token"]})
         checkpoint("before the keys are gone")
     return entry.seq, len(keys)
-
-
-def _speaks(ledger: Ledger, number: int, keys: Sequence[str]) -> bool:
-    """Whether the words of a release are sealed under one of these keys."""
-    from registry.shredding import key_id, sealed_texts
-
-    entry = next(one for one in ledger.entries("published") if one.payload["release"] == number)
-    return bool({key_id(text) for text in sealed_texts(entry.payload)} & set(keys))
 
 
 def _swept(home: Home, ledger: Ledger, checkpoint: Checkpoint) -> list[Place]:

@@ -127,9 +127,7 @@ class Cleaner:
 
     def compactions(self) -> list[str]:
         """The checkpoints that hold one of the facts, by the digests of their folders."""
-        return [
-            one.artefact for one in CompactionStore(self.ledger).all() if self._holds(one)
-        ]
+        return [one.artefact for one in CompactionStore(self.ledger).all() if self._holds(one)]
 
     def _holds(self, compaction: Compaction) -> bool:
         """Whether a checkpoint, or one below it, was made with one of the facts."""
@@ -180,9 +178,7 @@ class Cleaner:
             raise EditError(f"the model cannot be put together without what is forgotten ({chain.why})")
         if (chain.base, *chain.deltas) in self._loaded:
             return self._loaded[chain.base, *chain.deltas]
-        wanted = replace(
-            release, base_digest=chain.base, deltas=chain.deltas, weights_digest=chain.weights_digest
-        )
+        wanted = replace(release, base_digest=chain.base, deltas=chain.deltas, weights_digest=chain.weights_digest)
         return rebuild(self.home, wanted, device="cpu")
 
 

@@ -1,8 +1,8 @@
 """A copy of a home on which something can be tried: what is written to it, its original never sees.
 
-The copy has the ledger's tables, the champion's deltas, base and index, and the caches; it shares the models, which nothing
-changes. It is linked, not copied, where the file system allows that, since every file in question is replaced as a
-whole and never written over.
+The copy has the ledger's tables, the champion's deltas, base and index, and the caches; it shares the models, which
+nothing changes. It is linked, not copied, where the file system allows that, since every file in question is replaced
+as a whole and never written over.
 """
 
 import os

@@ -73,9 +73,7 @@ class CompactionStore:
 
     def all(self) -> list[Compaction]:
         """Every compaction in order, without those whose checkpoint went with what was forgotten."""
-        gone = {
-            digest for entry in self.ledger.entries(FORGOTTEN) for digest in entry.payload.get("compactions", ())
-        }
+        gone = {digest for entry in self.ledger.entries(FORGOTTEN) for digest in entry.payload.get("compactions", ())}
         found = [Compaction.from_dict(entry.payload, entry.seq) for entry in self.ledger.entries(COMPACTED)]
         return [one for one in found if one.artefact not in gone]
 
