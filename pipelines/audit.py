@@ -19,6 +19,7 @@ from pipelines.data_docs import data_docs
 from pipelines.log_checks import NO_PINS, Pins
 from pipelines.settings import Settings
 from registry.checkpoints import CheckpointStore, log_verifier
+from registry.compactions import CompactionStore
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
@@ -168,6 +169,8 @@ def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = Fa
         "facts": len(FactStore(ledger).events()),
         "feeds": len(FeedStore(ledger).runs()),
     }
+    if compactions := CompactionStore(ledger).all():
+        checked["compactions"] = len(compactions)
     if rebuild:
         checked["rebuilt_releases"] = len(releases)
     return AuditResult(tuple(problems), checked)

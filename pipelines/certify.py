@@ -14,6 +14,7 @@ from registry.approvals import Approvals
 from registry.artifacts import write_whole
 from registry.certificate import Certificate
 from registry.checkpoints import log_keys, log_signer
+from registry.compactions import CompactionStore
 from registry.digests import digest_bytes
 from registry.errors import BlockedError, InputError
 from registry.events import FactEvent
@@ -162,7 +163,7 @@ def body_of(home: Home, ledger: Ledger, release: Release) -> dict[str, Any]:
         "F3": {
             "base": release.base_digest,
             "weights": release.weights_digest,
-            "changes_weights": release.deltas != (parent.deltas if parent else ()) and bool(release.deltas),
+            "changes_weights": _changes_weights(ledger, release, parent),
             "deltas": [_delta(home, digest) for digest in release.deltas],
             "memories": _counted(brought),
             "paths": {one.fact.id: one.memory for one in brought if one.memory != "rag"},
@@ -187,6 +188,12 @@ def body_of(home: Home, ledger: Ledger, release: Release) -> dict[str, Any]:
             "frameworks": FRAMEWORKS,
         },
     }
+
+
+def _changes_weights(ledger: Ledger, release: Release, parent: Release | None) -> bool:
+    """Whether a release has other deltas than its parent, whether or not those were merged since."""
+    before, now = (CompactionStore(ledger).expanded(one).deltas if one else () for one in (parent, release))
+    return bool(release.deltas) and now != before
 
 
 def _entries(ledger: Ledger, release: Release) -> Sequence[LedgerEntry]:

@@ -24,6 +24,7 @@ def diff(home: Home, old: str, new: str) -> dict[str, Any]:
         InputError: there is no such release.
         IntegrityError: a snapshot or an index is not as recorded.
     """
+    from registry.compactions import CompactionStore
     from registry.facts import FactStore, view
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
@@ -31,17 +32,18 @@ def diff(home: Home, old: str, new: str) -> dict[str, Any]:
     with Ledger.open(home) as ledger:
         store, facts = ReleaseStore(ledger), FactStore(ledger)
         before, after = store.get(old), store.get(new)
+        first, second = (CompactionStore(ledger).expanded(release) for release in (before, after))
         known = [view(facts.events(store.lineage(release.number))) for release in (before, after)]
     facts_differ = compare_facts(*known)
     return {
         "from": before.number,
         "to": after.number,
-        "same_base": before.base_digest == after.base_digest,
+        "same_base": first.base_digest == second.base_digest,
         "same_weights": before.weights_digest == after.weights_digest,
         "facts": facts_differ,
         "deltas": {
-            "added": [digest for digest in after.deltas if digest not in before.deltas],
-            "removed": [digest for digest in before.deltas if digest not in after.deltas],
+            "added": [digest for digest in second.deltas if digest not in first.deltas],
+            "removed": [digest for digest in first.deltas if digest not in second.deltas],
         },
         "gates": compare_gates(before, after),
         "answers": compare_answers(home, before, after, [one for kind in facts_differ.values() for one in kind]),

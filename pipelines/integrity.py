@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.bases import base_problems
 from pipelines.certify import certificate_problems
 from pipelines.chains import chain_problems
 from pipelines.declare import undeclared
@@ -117,6 +118,11 @@ def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
             yield f"release {release.number}: {snapshot} does not hold the facts of its lineage"
 
 
+def _bases(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Checkpoints into which deltas were merged, with their certificates."""
+    yield from base_problems(home, ledger)
+
+
 def _models(home: Home, ledger: Ledger) -> Iterator[str]:
     """Files of the models that releases were built on, and of those that helped."""
     yield from model_problems(home, ledger)
@@ -201,6 +207,7 @@ CHECKS: tuple[Check, ...] = (
     _log_key,
     _families,
     _artifacts,
+    _bases,
     _models,
     _versions,
     _mlflow,

@@ -9,6 +9,7 @@ from pipelines import tracking
 from pipelines.certify import certify
 from registry.artifacts import sweep
 from registry.checkpoints import stamp
+from registry.compactions import CompactionStore
 from registry.home import Home
 from registry.intents import IntentStore
 from registry.ledger import Ledger
@@ -109,7 +110,7 @@ def aliased(releases: ReleaseStore) -> dict[str, Release]:
 
 def _half_written(home: Home) -> Iterator[Path]:
     """Remove and name staged folders."""
-    for root in (home.deltas, home.snapshots, home.mlflow, tracking.versions_folder(home)):
+    for root in (home.deltas, home.bases, home.snapshots, home.mlflow, tracking.versions_folder(home)):
         yield from sweep(root)
     for path in sorted(home.staging.iterdir()) if home.staging.is_dir() else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -123,6 +124,7 @@ def orphans(home: Home, ledger: Ledger) -> Iterator[Path]:
     registered = [releases.version(release.number) for release in every]
     kept = {
         home.deltas: {digest for release in every for digest in release.deltas},
+        home.bases: {one.artefact for one in CompactionStore(ledger).all()},
         home.snapshots: {digest for release in every for digest in (release.facts_snapshot, release.index_snapshot)},
         tracking.versions_folder(home): {one[1] for one in registered if one is not None},
     }

@@ -1,4 +1,4 @@
-"""`dmmgov releases list | show | diff | promote | rollback | export`."""
+"""`dmmgov releases`: list, show, compare, move, export, rebuild, merge."""
 
 from pathlib import Path
 from typing import Annotated
