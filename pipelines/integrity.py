@@ -170,8 +170,13 @@ def _file_problems(path: Path) -> Iterator[str]:
     """What SQLite finds wrong with a database file of MLflow's; nothing where MLflow keeps its own elsewhere."""
     if not path.is_file():
         return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
+            for _ in connection.iterdump():  # what is whole by its pages can still be unreadable
+                pass
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        found = [str(error)]
     yield from (f"{path}: {' '.join(words.split())}" for words in found if words != "ok")
 
 
