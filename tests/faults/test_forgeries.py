@@ -32,6 +32,7 @@ from registry.home import Home
 from registry.keys import SigningKey, fingerprint, log_key
 from registry.ledger import Ledger
 from registry.merkle import Frontier
+from registry.newest_note import NAME
 from registry.records import LedgerEntry
 from registry.requests import APPROVED, EXECUTED, MADE, REJECTED
 from registry.statements import Statement
@@ -344,6 +345,7 @@ def test_a_log_made_again_contradicts_what_signed_it(forger: Forger, name: str, 
             connection.execute("UPDATE entries SET payload = ? WHERE seq = ?", (canonical_json(body).decode(), seq))
 
     tampered(home, resigned)
+    (home.root / NAME).unlink()
     if signed_again == "by another key":
         (home.keys / "log.pem").unlink()
         other.save(home.keys / "log.pem")
