@@ -108,6 +108,7 @@ GROUPS: Groups = {
             "export": releases.export_release,
             "rebuild": releases.rebuild_release,
             "compact": keeping.compact_release,
+            "prune": keeping.prune_releases,
             "certificate": releases.certificate,
         },
     ),

@@ -38,6 +38,7 @@ from registry.intents import IntentStore
 from registry.ledger import Ledger
 from registry.locks import writer
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN, fingerprint, make_pepper, shred
@@ -121,7 +122,9 @@ def _carried_out(
         cleaner = Cleaner(home, ledger, plan.ids)
         release, suppression = _released(home, ledger, plan, cleaner, body, at, checkpoint)
         advance(1)
-        changes = {one.number: cleaner.change_of(one) for one in ReleaseStore(ledger).all()}
+        pruned = PruningStore(ledger).releases
+        every = [one for one in ReleaseStore(ledger).all() if one.number not in pruned]
+        changes = {one.number: cleaner.change_of(one) for one in every}
         checkpoint("artefacts made again")
         advance(1)
         places = clean(home, plan)
