@@ -121,6 +121,7 @@ GROUPS: Groups = {
             "verify": audits.verify,
             "checkpoint": ledgers.checkpoint,
             "witness": ledgers.witness,
+            "rotate-key": ledgers.rotate_key,
             "export": ledgers.export,
             "due": freshness.due,
             "forgotten": forgetting.audit_forgotten,

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines import tracking
 from pipelines.certify import certify
 from pipelines.retention import artefacts
+from pipelines.rotation import finish_rotation
 from registry.artifacts import sweep
 from registry.checkpoints import stamp
 from registry.home import Home
@@ -38,7 +39,7 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
     """
     with writer(home):
         intents = IntentStore(ledger).open()
-        done: list[str] = []
+        done: list[str] = [words] if (words := finish_rotation(home, ledger)) else []
         if "mlflow" in intents:
             finish(home, ledger, checkpoint)
             done.append("finished telling MLflow about releases and aliases")

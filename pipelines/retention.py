@@ -91,9 +91,11 @@ def needed(ledger: Ledger, policy: RetentionPolicy, now: datetime | None = None)
     for one in there[-policy.keep_last :]:
         why[one.number].append(f"it is one of the last {policy.keep_last}")
     certified = {entry.payload["release"] for entry in ledger.entries(CERTIFIED)}
+    aliased = {releases.alias(alias) for alias in ALIASES}
     for one in [each for each in there if why[each.number]]:
-        if one.number in certified and one.parent in why:
-            why[one.parent].append(f"the certificate of release {one.number} names it as the way back")
+        if one.parent in why and one.number in certified | aliased:
+            names = "certificate of release" if one.number in certified else "record of release"
+            why[one.parent].append(f"the {names} {one.number} names it as the way back")
     for number, request in _asked_for(ledger).items():
         if number in why:
             why[number].append(f"request {request} is open and names a fact that it brought")

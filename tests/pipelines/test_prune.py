@@ -1,8 +1,10 @@
 """Releases that nothing needs give up their artefacts; their records stay, and an audit calls them pruned."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -31,12 +33,21 @@ class Killed(Exception):
     """Stands for a kill at a checkpoint."""
 
 
-@pytest.fixture
-def long_home(weights_home: Home, more: More) -> Home:
+@pytest.fixture(scope="module")
+def long_original(weights_original: Path, tmp_path_factory: pytest.TempPathFactory, more: More) -> Path:
     """Five releases: 1 and 2, and three more with a delta each."""
+    root = tmp_path_factory.mktemp("long") / "home"
+    shutil.copytree(weights_original, root)
     for name in ("Aland", "Borland", "Corland"):
-        more(weights_home, name)
-    return weights_home
+        more(Home.at(root), name)
+    return root
+
+
+@pytest.fixture
+def long_home(long_original: Path, tmp_path: Path) -> Home:
+    """A copy of it."""
+    shutil.copytree(long_original, tmp_path / "long-home")
+    return Home.at(tmp_path / "long-home")
 
 
 def go(home: Home, *refs: str, policy: RetentionPolicy = FEW, remove: bool = True) -> tuple[int, ...]:
@@ -96,7 +107,7 @@ def test_a_folder_that_is_gone_without_an_entry_is_missing(long_home: Home) -> N
     ("ref", "words"),
     [
         ("5", "it is the champion"),
-        ("4", "certificate of release 5"),
+        ("4", "record of release 5 names it as the way back"),
         ("3", "one of the last 3"),
         ("9", "there are 1 to 5"),
     ],
@@ -111,7 +122,10 @@ def test_why_each_stays(long_home: Home, monkeypatch: pytest.MonkeyPatch) -> Non
         rollback(long_home, "2", "bob")
         why = needed(ledger, FEW, LATE)
         assert why[2] == ("it is the champion",)
-        assert why[1] == ("the certificate of release 2 names it as the way back",)
+        assert why[1] == ("the record of release 2 names it as the way back",)
+        with ledger.transaction() as txn:
+            ledger.append(txn, "certified", {"release": 5}, "x", LATE)
+        assert needed(ledger, FEW, LATE)[4] == ("the certificate of release 5 names it as the way back",)
         assert why[3] == ()
         young = needed(ledger, FEW, ReleaseStore(ledger).get(3).created_at + timedelta(hours=1))
         assert "younger than 1 days" in young[3][0]
@@ -177,7 +191,7 @@ def test_the_commands(long_home: Home, capsys: pytest.CaptureFixture[str]) -> No
     assert run([*at, "export", "2", str(long_home.root / "out")]) == 2
 
 
-@pytest.mark.parametrize("values", [{"keep_last": 0}, {"min_days": -1}])
-def test_a_policy_that_keeps_nothing_is_refused(values: dict[str, int]) -> None:
+@pytest.mark.parametrize(("last", "days"), [(0, 1), (1, -1)])
+def test_a_policy_that_keeps_nothing_is_refused(last: int, days: float) -> None:
     with pytest.raises(ValueError, match="at least one release"):
-        RetentionPolicy(**values)
+        RetentionPolicy(keep_last=last, min_days=days)
