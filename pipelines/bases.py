@@ -19,6 +19,7 @@ from registry.home import Home
 from registry.keys import SigningKey
 from registry.keys import verify as signed_by
 from registry.ledger import Ledger
+from registry.pruning import PruningStore
 
 if TYPE_CHECKING:
     from registry.records import Release
@@ -144,7 +145,8 @@ def _check_small(folder: Path) -> None:
 
 def base_problems(home: Home, ledger: Ledger) -> Iterator[str]:
     """Checkpoints that are gone, changed, not certified by the log's key, or named by no entry."""
-    compactions = CompactionStore(ledger).all()
+    pruned = PruningStore(ledger).gone("bases")
+    compactions = [one for one in CompactionStore(ledger).all if one.artefact not in pruned]
     publics = log_keys(ledger) if compactions else {}
     for one in compactions:
         what, folder = f"checkpoint of release {one.release} (entry {one.seq})", home.bases / one.artefact

@@ -14,6 +14,7 @@ from registry.errors import DmmGovError
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
 
@@ -30,18 +31,29 @@ def chain_problems(home: Home, ledger: Ledger) -> Iterator[str]:
     """
     groups: dict[tuple[str, str], list[Release]] = {}
     every = {release.number: release for release in ReleaseStore(ledger).all()}
+    pruned = PruningStore(ledger)
     merged = [
         form
-        for one in CompactionStore(ledger).all()
+        for one in CompactionStore(ledger).all
         for form in (
             one.chain(every[one.release]),
             replace(every[one.release], base_digest=one.weights, deltas=one.kept),
         )
     ]
-    for release in (*every.values(), *merged):
+    kept = [release for release in every.values() if release.number not in pruned.releases]
+    for release in (one for one in (*kept, *merged) if not _pruned(home, pruned, one)):
         groups.setdefault((release.model, release.base_digest), []).append(release)
     for releases in groups.values():
         yield from _group(home, releases)
+
+
+def _pruned(home: Home, pruned: PruningStore, release: Release) -> bool:
+    """Whether the checkpoint or a delta of a release, in this form, is gone since it was pruned."""
+    bases, deltas = pruned.gone("bases"), pruned.gone("deltas")
+    first = next(iter(CompactionStore(pruned.ledger).below(release)), None)
+    return (first is not None and first.artefact in bases) or any(
+        digest in deltas and not (home.deltas / digest).exists() for digest in release.deltas
+    )
 
 
 def _group(home: Home, releases: Sequence[Release]) -> Iterator[str]:

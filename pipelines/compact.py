@@ -29,8 +29,8 @@ from registry.keys import SigningKey
 from registry.ledger import Ledger
 from registry.locks import writer
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.records import Release
-from registry.releases import ReleaseStore
 
 if TYPE_CHECKING:
     from editors.base import EditDelta
@@ -85,14 +85,14 @@ def compact(home: Home, ref: str, actor: str, *, checkpoint: Checkpoint = passin
         checkpoint: called at every point at which a kill could leave something behind.
 
     Raises:
-        InputError: no such release, nothing to merge, or it was merged already.
+        InputError: no such release, one that was pruned, nothing to merge, or it was merged already.
         IntegrityError: base, delta or checkpoint do not come out as recorded; nothing is kept.
         BusyError: another writer is at work.
     """
     started = time.perf_counter()
     with writer(home), Ledger.open(home) as ledger:
         recover(home, ledger)
-        release = ReleaseStore(ledger).get(ref)
+        release = PruningStore(ledger).kept(ref)
         _check_new(ledger, release)
         key = log_signer(home, ledger)
         with track(f"compact release {release.number}", total=2) as advance:

@@ -35,6 +35,7 @@ from registry.intents import IntentStore
 from registry.ledger import Event, Ledger
 from registry.locks import writer
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN, fingerprint, make_pepper, shred
 
@@ -184,7 +185,9 @@ def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> Forget
         cleaner = Cleaner(home, ledger, plan.ids)
         made = released(home, ledger, plan, cleaner, order)
         advance(1)
-        changes = {one.number: cleaner.change_of(one) for one in ReleaseStore(ledger).all()}
+        pruned = PruningStore(ledger).releases
+        every = [one for one in ReleaseStore(ledger).all() if one.number not in pruned]
+        changes = {one.number: cleaner.change_of(one) for one in every}
         checkpoint("artefacts made again")
         advance(1)
         places = clean(home, plan)

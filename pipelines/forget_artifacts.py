@@ -127,7 +127,7 @@ class Cleaner:
 
     def compactions(self) -> list[str]:
         """The checkpoints that hold one of the facts, by the digests of their folders."""
-        return [one.artefact for one in CompactionStore(self.ledger).all() if self._holds(one)]
+        return [one.artefact for one in CompactionStore(self.ledger).all if self._holds(one)]
 
     def _holds(self, compaction: Compaction) -> bool:
         """Whether a checkpoint, or one below it, was made with one of the facts."""

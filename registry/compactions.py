@@ -10,6 +10,7 @@ The record of a release never changes: it keeps its base and its deltas. A "comp
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from registry.records import Release
@@ -65,21 +66,23 @@ class Compaction:
         return replace(release, base_digest=self.base, deltas=self.merged, weights_digest=self.weights)
 
 
-@dataclass(frozen=True)
 class CompactionStore:
-    """All compactions that count, read from the log."""
+    """All compactions that count, read from the log once."""
 
-    ledger: "Ledger"
+    def __init__(self, ledger: "Ledger") -> None:
+        """Read nothing yet."""
+        self.ledger = ledger
 
-    def all(self) -> list[Compaction]:
+    @cached_property
+    def all(self) -> tuple[Compaction, ...]:
         """Every compaction in order, without those whose checkpoint went with what was forgotten."""
         gone = {digest for entry in self.ledger.entries(FORGOTTEN) for digest in entry.payload.get("compactions", ())}
         found = [Compaction.from_dict(entry.payload, entry.seq) for entry in self.ledger.entries(COMPACTED)]
-        return [one for one in found if one.artefact not in gone]
+        return tuple(one for one in found if one.artefact not in gone)
 
     def of(self, release: int) -> Compaction | None:
         """The last compaction of a release, None where its chain was not merged."""
-        return next((one for one in reversed(self.all()) if one.release == release), None)
+        return next((one for one in reversed(self.all) if one.release == release), None)
 
     def standing(self, release: Release) -> Release:
         """The release as later ones build on it: from its checkpoint where it has one."""
@@ -90,10 +93,10 @@ class CompactionStore:
 
     def below(self, release: Release) -> Iterator[Compaction]:
         """The compactions that a release stands on, the one that it is built on first."""
-        every, base = self.all(), release.base_digest
+        every, base = self.all, release.base_digest
         while (found := _of_weights(every, base)) is not None:
             yield found
-            every = [one for one in every if one.seq < found.seq]
+            every = tuple(one for one in every if one.seq < found.seq)
             base = found.base
 
     def bases(self, release: Release) -> frozenset[str]:
@@ -108,6 +111,6 @@ class CompactionStore:
         return release
 
 
-def _of_weights(every: list[Compaction], weights: str) -> Compaction | None:
+def _of_weights(every: tuple[Compaction, ...], weights: str) -> Compaction | None:
     """The last compaction whose checkpoint has these weights."""
     return next((one for one in reversed(every) if one.weights == weights), None)

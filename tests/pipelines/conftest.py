@@ -217,7 +217,7 @@ def real_release(
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def more(publishing: Callable[[Home], Drafts]) -> Callable[[Home, str], Release]:
     """Publishes one more release with a real delta on the champion, as a run would."""
 

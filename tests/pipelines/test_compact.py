@@ -146,7 +146,7 @@ def test_a_kill_leaves_all_or_nothing(weights_home: Home, point: str) -> None:
         compact(weights_home, "2", "tester", checkpoint=kill)
     with Ledger.open(weights_home) as ledger:
         recover(weights_home, ledger)
-        done = CompactionStore(ledger).all()
+        done = CompactionStore(ledger).all
     assert [one.artefact for one in done] == ([folder_of(weights_home).name] if point == "committed" else [])
     assert not list(weights_home.bases.iterdir()) or point == "committed"
     assert verify(weights_home, rebuild=True).problems == ()
