@@ -25,9 +25,9 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from guards.base import Decision, Score, Verdict
-from guards.consensus import Statement, independent
 from guards.divergence import Divergence, Voice, divergences
 from guards.lessons import Embed, Lesson, Lessons, consult
+from guards.origins import Statement, independent
 from guards.paths import Path, PathReader, TextReader, content, of_triple, shared_runs, without
 from guards.patterns import INSTRUCTIONS
 from guards.recalls import Memory, MemoryPolicy, Recall, Review, Rule, Weighed
