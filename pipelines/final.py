@@ -93,13 +93,17 @@ def chat_form(routed: "Routed", written: Written, loaded: "LoadedModel | None") 
     return shares([holds_answer(one.text, item.answers) for one, item in zip(said, asked, strict=True)])
 
 
+def texts_read(place: Workplace, quick: bool) -> tuple[str, ...]:
+    """The running text that is read; a quick run reads half of it."""
+    return place.settings.running_text[: place.settings.policy.probes.of_run(quick).texts]
+
+
 def read_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[tuple[float, int], ...]:
-    """Likelihood of the running text; a quick run reads half of it."""
+    """Likelihood of the running text."""
     from editors.generate import token_nll
 
     assert loaded is not None, "a batch on the bench has its model"
-    texts = place.settings.running_text[: place.settings.policy.probes.of_run(quick).texts]
-    return tuple(token_nll(loaded.model, loaded.tokenizer, texts))
+    return tuple(token_nll(loaded.model, loaded.tokenizer, texts_read(place, quick)))
 
 
 def long_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[str, ...]:

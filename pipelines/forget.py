@@ -21,7 +21,7 @@ from typing import Any
 from pipelines.forget_artifacts import Cleaner, told_of
 from pipelines.forget_audit import audited
 from pipelines.forget_places import Place, clean
-from pipelines.forget_plan import Plan, known_now, plan_of, spoken_keys
+from pipelines.forget_plan import Plan, known_now, plan_of, speaks, spoken_keys
 from pipelines.forget_release import GatesError, Order, Released, released
 from pipelines.forget_result import ForgetResult
 from pipelines.forget_versions import renew_versions, stale_versions
@@ -35,6 +35,7 @@ from registry.intents import IntentStore
 from registry.ledger import Event, Ledger
 from registry.locks import writer
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN, fingerprint, make_pepper, shred
 
@@ -184,13 +185,15 @@ def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> Forget
         cleaner = Cleaner(home, ledger, plan.ids)
         made = released(home, ledger, plan, cleaner, order)
         advance(1)
-        changes = {one.number: cleaner.change_of(one) for one in ReleaseStore(ledger).all()}
+        pruned = PruningStore(ledger).releases
+        every = [one for one in ReleaseStore(ledger).all() if one.number not in pruned]
+        changes = {one.number: cleaner.change_of(one) for one in every}
         checkpoint("artefacts made again")
         advance(1)
         places = clean(home, plan)
         checkpoint("places cleaned")
         advance(1)
-        entry, keys = _shredded(ledger, plan, order, changes, places, made)
+        entry, keys = _shredded(ledger, plan, order, changes, places, made, cleaner.compactions())
         checkpoint("keys deleted")
         advance(1)
         swept = _swept(home, ledger, checkpoint)
@@ -222,12 +225,13 @@ def _shredded(
     changes: Mapping[int, Mapping[str, Any]],
     places: Sequence[Place],
     made: Released,
+    compactions: Sequence[str],
 ) -> tuple[int, int]:
     """The one transaction that deletes the keys and says so; returns the entry's number and how many keys."""
     body, release = order.body, made.release
     keys = sorted(set(spoken_keys(ledger, plan)))
     known = [item.fact for item in known_now(ledger)]
-    told = {one.number for one in ReleaseStore(ledger).all() if _speaks(ledger, one.number, keys)}
+    told = {one.number for one in ReleaseStore(ledger).all() if speaks(ledger, one.number, keys)}
     with ledger.transaction() as txn:
         if release is None:
             if order.check is not None:
@@ -245,6 +249,7 @@ def _shredded(
             "request": body["request"],
             "release": release.number if release is not None else None,
             "releases": told_of(changes),
+            "compactions": list(compactions),
             "versions": sorted(told | {number for number, change in changes.items() if change}),
             "places": [one.to_dict() for one in places],
         }
@@ -252,14 +257,6 @@ def _shredded(
         IntentStore(ledger).set(txn, "forget", {"token": body["token"]})
         order.checkpoint("before the keys are gone")
     return entry.seq, len(keys)
-
-
-def _speaks(ledger: Ledger, number: int, keys: Sequence[str]) -> bool:
-    """Whether the words of a release are sealed under one of these keys."""
-    from registry.shredding import key_id, sealed_texts
-
-    entry = next(one for one in ledger.entries("published") if one.payload["release"] == number)
-    return bool({key_id(text) for text in sealed_texts(entry.payload)} & set(keys))
 
 
 def _swept(home: Home, ledger: Ledger, checkpoint: Checkpoint) -> list[Place]:

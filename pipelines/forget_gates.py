@@ -86,7 +86,7 @@ class Weighing:
         place, champion = self.place, self.champion
         family = record_family(place, quick=True)
         chain = self.cleaner.chain_of(champion)
-        place.deltas, digest = chain.deltas, chain.weights_digest
+        place.deltas, place.base_digest, digest = chain.deltas, chain.base, chain.weights_digest
         verdicts: list[Verdict] = []
         if chain.why or model_place(place.home, champion.model) is None:
             self.why = f"the deltas cannot be taken apart: {chain.why}" if chain.why else self.why
@@ -126,7 +126,7 @@ class Weighing:
         from pipelines.retire import retire
 
         place = self.place
-        if place.deltas == self.champion.deltas:
+        if self._same:
             return []
         verdicts = self._after()
         failed = next((one for one in verdicts if one.decision != "pass"), None)
@@ -158,12 +158,19 @@ class Weighing:
         words = f"the suppression did not pass the gate {failed.guard} and was left out"
         self.suppression |= {"suppressed": 0, "why": words}
         place.deltas = before
-        place.loaded = rebuild(place.home, replace(self.champion, deltas=before, weights_digest=digest), device="cpu")
+        stood = replace(self.champion, base_digest=place.base_digest, deltas=before, weights_digest=digest)
+        place.loaded = rebuild(place.home, stood, device="cpu")
         return verdicts
 
     def _after(self) -> list[Verdict]:
         """The gates on the weights as they are now."""
         return self.recheck.after(self.place, self._gone)
+
+    @property
+    def _same(self) -> bool:
+        """Whether nothing left the weights."""
+        place, champion = self.place, self.champion
+        return (place.base_digest, place.deltas) == (champion.base_digest, champion.deltas)
 
     @property
     def _gone(self) -> frozenset[str]:
@@ -175,7 +182,7 @@ class Weighing:
         from editors import read_delta
 
         place = self.place
-        if place.deltas == self.champion.deltas:
+        if self._same:
             return {}
         left = {one for digest in place.deltas for one in read_delta(checked(place.home.deltas, digest)).fact_ids}
         known = [item.fact.id for item in place.known if item.memory != RAG]

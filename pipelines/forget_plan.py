@@ -170,6 +170,12 @@ def spoken_keys(ledger: Ledger, plan: Plan) -> Iterator[str]:
             yield name
 
 
+def speaks(ledger: Ledger, number: int, keys: Sequence[str]) -> bool:
+    """Whether the words of a release are sealed under one of these keys."""
+    entry = next(one for one in ledger.entries("published") if one.payload["release"] == number)
+    return bool({key_id(text) for text in sealed_texts(entry.payload)} & set(keys))
+
+
 def text_of(value: Any) -> str:
     """All texts in plain JSON values, one after the other."""
     if isinstance(value, str):

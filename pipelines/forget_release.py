@@ -16,7 +16,7 @@ from pipelines.publish import ReleaseDraft, publish
 from pipelines.record import gate_entries, summary_of
 from pipelines.recovery import Checkpoint, passing
 from pipelines.settings import Settings
-from pipelines.workplace import Workplace
+from pipelines.workplace import Workplace, standing_champion
 from registry.errors import BlockedError
 from registry.facts import FactStore
 from registry.home import Home
@@ -97,7 +97,7 @@ def released(home: Home, ledger: Ledger, plan: Plan, cleaner: Cleaner, order: Or
         GatesError: a gate does not pass, and nobody overruled it.
         BlockedError: `check` says that it may not be done; nothing is published.
     """
-    champion = ReleaseStore(ledger).champion()
+    champion = standing_champion(ledger)
     held = [item for item in known_now(ledger) if item.fact.id in plan.ids]
     if champion is None or not held:
         return Released(_before(ledger, plan))
@@ -116,7 +116,7 @@ def released(home: Home, ledger: Ledger, plan: Plan, cleaner: Cleaner, order: Or
     draft = ReleaseDraft(
         parent=champion.number,
         model=champion.model,
-        base_digest=champion.base_digest,
+        base_digest=place.base_digest,
         deltas=weighed.deltas,
         weights_digest=weighed.weights_digest,
         events=weighed.events,

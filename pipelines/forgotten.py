@@ -13,6 +13,7 @@ from registry.errors import UnknownNameError
 from registry.facts import FactStore, read_snapshot
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.pruning import PruningStore
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN
 
@@ -32,7 +33,8 @@ def check(home: Home, fact_id: str = "all") -> Mapping[str, Any]:
         problems = [*ledger.verify(), *(one for one in table_problems(ledger) if one.startswith(("key", "fact event")))]
         there = {event.fact.id for event in FactStore(ledger).events()} & set(chosen)
         problems += [f"fact {one}: its content can be read" for one in sorted(there)]
-        for release in ReleaseStore(ledger).all():
+        pruned = PruningStore(ledger).releases
+        for release in (one for one in ReleaseStore(ledger).all() if one.number not in pruned):
             held = {event.fact.id for event in read_snapshot(home.snapshots / release.facts_snapshot)}
             problems += [f"release {release.number}: its snapshot holds {one}" for one in sorted(held & set(chosen))]
             named = [digest for digest in release.deltas if _names(home, digest, chosen)]

@@ -17,10 +17,11 @@ from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
 from pipelines.declare import record_family, run_policy
-from pipelines.final import both_answers, chat_form, long_texts, read_texts, with_carried
+from pipelines.final import both_answers, chat_form, long_texts, read_texts, texts_read, with_carried
 from pipelines.freshness import Freshness, ask_changed, ask_system, question_of
 from pipelines.indexing import index_facts
 from pipelines.probing import Asker, edit_questions, sure, untouched_questions
+from pipelines.reading import Reading
 from pipelines.record import new_events
 from pipelines.repair import Bench, Repaired
 from pipelines.route import RAG
@@ -131,7 +132,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
         before = ask_changed(asked, written.memory, loaded, replies_before, _believed(routed))
-        texts_before = read_texts(place, loaded, routed.quick) if bench is not None else ()
+        texts_before = bench.reading.before if bench is not None and bench.reading is not None else ()
         long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
@@ -199,7 +200,8 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     tier = strictest(item.risk_tier for item in written)
 
     gate = stay_gate(settings.policy.gates, tier, probes.kept)
-    return Bench(asker, edit_questions(written), untouched, gate, probes.rounds)
+    reading = Reading.of(place.loaded, texts_read(place, routed.quick), probes.harder)
+    return Bench(asker, edit_questions(written), untouched, gate, probes.rounds, reading)
 
 
 def strictest(tiers: Iterable[RiskTier]) -> RiskTier:

@@ -41,6 +41,8 @@ class ProbePolicy:
         texts: paragraphs of running text that are read.
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
             that costs most is taken out of the batch.
+        harder: perplexity of the running text after a batch, over that of before, at most; while it is more, the facts
+            that pull hardest at the text are taken out of the batch.
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
         general: general questions that are asked.
         general_quick: the same in a quick run.
@@ -57,6 +59,7 @@ class ProbePolicy:
     seed: int = 20260101
     texts: int = 12
     kept: float = 0.97
+    harder: float = 1.02
     rounds: int = 24
     general: int = 60
     general_quick: int = 0

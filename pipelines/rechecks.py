@@ -103,8 +103,8 @@ class Recheck:
         """Facts of the parent's weights that were written in one batch with a fact that is gone, and are not yet."""
         from editors import read_delta
 
-        assert place.parent is not None, "what leaves the weights was published"
-        batches = [read_delta(checked(place.home.deltas, digest)).fact_ids for digest in place.parent.deltas]
+        assert place.origin is not None, "what leaves the weights was published"
+        batches = [read_delta(checked(place.home.deltas, digest)).fact_ids for digest in place.origin.deltas]
         return [key for ids in batches if set(ids) & set(gone) for key in ids if key not in gone]
 
     def says(self, place: Workplace) -> dict[str, str]:

@@ -222,7 +222,7 @@ class _Revocation:
         draft = ReleaseDraft(
             parent=parent.number,
             model=parent.model,
-            base_digest=parent.base_digest,
+            base_digest=place.base_digest,
             deltas=place.deltas,
             weights_digest=_digest(place),
             events=tuple(events),
