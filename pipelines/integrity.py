@@ -1,9 +1,9 @@
 """Is everything as it was recorded? Re-digests all that a home holds and compares it with the ledger.
 
-What is checked, in this order: the log itself with its checkpoints and signed entries; the tables against the log; the
-gates of every release against what was declared before it; the artefacts of every release; the base models; MLflow's
-versions, aliases and artefacts; the caches (beliefs, moments) as the last release saw them; and, where it is asked for,
-that every release comes out of its base and its deltas again.
+What is checked, in this order: the log itself with its checkpoints and signed entries, and the newest checkpoint in its
+own file; the tables against the log; the gates of every release against what was declared before it; the artefacts of
+every release; the base models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) as the last
+release saw them; and, where it is asked for, that every release comes out of its base and its deltas again.
 """
 
 import os
@@ -19,7 +19,7 @@ from pipelines.certify import certificate_problems
 from pipelines.chains import chain_problems
 from pipelines.declare import undeclared
 from pipelines.inventory import cache_problems, model_problems
-from pipelines.log_checks import NO_PINS, Pins, dependents, first_bad, log_problems
+from pipelines.log_checks import NO_PINS, Pins, dependents, first_bad, log_problems, note_problems
 from pipelines.recovery import aliased, published_entry
 from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
 from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
@@ -189,8 +189,13 @@ def _file_problems(path: Path) -> Iterator[str]:
     """What SQLite finds wrong with a database file of MLflow's; nothing where MLflow keeps its own elsewhere."""
     if not path.is_file():
         return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
+            for _ in connection.iterdump():  # what is whole by its pages can still be unreadable
+                pass
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        found = [str(error)]
     yield from (f"{path}: {' '.join(words.split())}" for words in found if words != "ok")
 
 
@@ -216,6 +221,7 @@ def _log_key(home: Home, ledger: Ledger) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
+    note_problems,
     _tables,
     _log_key,
     _families,

@@ -30,6 +30,7 @@ from registry.ledger import Event, Ledger
 from registry.locks import writer
 from registry.records import Release
 from registry.releases import ALIASES, ReleaseStore
+from registry.shredding import sealed_payload
 
 __all__ = ["Checkpoint", "FeedRecord", "ReleaseDraft", "finish", "publish", "recover"]
 
@@ -65,7 +66,7 @@ class ReleaseDraft:
         gates: verdicts of the gates, as plain values.
         summary: counts and figures for people.
         feed: where it comes from, None where it comes from no feed.
-        entries: further ledger entries (kind, payload), in order.
+        entries: further ledger entries (kind, payload), in order; what is `ToSeal` in a payload is sealed.
         check: called inside the transaction before anything is written in it; what it raises stops the release.
     """
 
@@ -225,7 +226,8 @@ def _commit(
                 release.created_at,
                 actor=draft.actor,
             )
-        further = [Event("model", one.to_dict()) for one in models] + [Event(*entry) for entry in draft.entries]
+        further = [Event("model", one.to_dict()) for one in models]
+        further += [Event(kind, sealed_payload(txn, payload)) for kind, payload in draft.entries]
         ledger.append_many(txn, further, draft.actor, release.created_at)
         record_caches(home, ledger, txn, draft.actor, release.created_at)
         FactStore(ledger).append_many(txn, events, draft.actor)

@@ -54,8 +54,9 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
         if "forget" in intents:
             from pipelines.forget import resume
 
-            resume(home, ledger, intents["forget"], checkpoint)
-            done.append("finished forgetting what was begun to be forgotten")
+            ended = resume(home, ledger, intents["forget"], checkpoint)
+            words = "finished forgetting what was begun to be forgotten"
+            done.append(words if ended else "gave up forgetting, which a gate or its request does not allow")
         if "prune" in intents:
             from pipelines.prune import finish_prune
 
