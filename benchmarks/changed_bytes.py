@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from registry.keys import log_key
 from registry.ledger import Ledger
 from registry.notes import Checkpoint
 
+GATE = {"guard": "retrieval", "decision": "pass", "explanation": "all are found", "scores": []}
 HARMLESS = {
     "locks": "empty files whose presence alone counts",
     "shared memory of the ledger": "SQLite makes it anew from the write-ahead log",
@@ -77,6 +79,9 @@ def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]
     home = made(root / "whole" / "home")
     with Ledger.open(home) as ledger:
         publish(home, ledger, draft(home, 2), AT)
+        third = replace(draft(home, 3), deltas=(), gates=(GATE,))
+        publish(home, ledger, replace(third, weights_digest=third.base_digest), AT)
+    assert (home.certificates / "r3.yaml").is_file(), "the third release has all that a certificate needs"
 
     def late() -> None:
         ledger = Ledger.open(home)

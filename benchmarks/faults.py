@@ -1,12 +1,12 @@
 """Kills and changed bytes: what a killed writer leaves, and what `audit verify` finds of a byte that was changed.
 
-    python -m benchmarks.faults [--kills N] [--changes M] [--out benchmarks/results/faults.json]
+    python -m benchmarks.faults [--kills N] [--commands K] [--changes M] [--out benchmarks/results/faults.json]
 
 Kills: a writer is killed (SIGKILL) at a named point or at a random instant; the next run repairs and goes on, and must
 end where an undisturbed one ends. No model is loaded: of a revocation and of a request that is carried out it is the
-writing end, as of an update. Changes: one byte of one file of a small home, kind after kind; it is found, or the file
-is one of those that do not matter, or nothing that can be read out of it has changed. A part that is not asked for
-(0) is left in the figures as it was.
+writing end, as of an update. Commands: real ones, with a tiny random model (`benchmarks.killed_commands`). Changes: one
+byte of one file of a small home, kind after kind; it is found, or the file is one of those that do not matter, or
+nothing that can be read out of it has changed. A part that is not asked for (0) is left in the figures as it was.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.changed_bytes import changes
+from benchmarks.killed_commands import command_kills
 from benchmarks.small_home import made
 from benchmarks.victims import (
     AT,
@@ -179,14 +180,16 @@ def main() -> None:
     """Kill, change, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--commands", type=int, default=120)
     parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--limit-s", type=float, default=3600, help="of each part; what was done until then is kept")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "faults.json")
     args = parser.parse_args()
     found: dict[str, Any] = {}
-    for name, measure, count in (("kills", kills, args.kills), ("changes", changes, args.changes)):
-        if count:
+    parts = (("kills", kills), ("commands", command_kills), ("changes", changes))
+    for name, measure in parts:
+        if count := vars(args)[name]:
             with TemporaryDirectory(prefix="dmmgov-faults-") as folder:
                 found[name] = measure(Path(folder), count, args.seed, args.limit_s)
     before = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}

@@ -10,9 +10,11 @@ FATES = ("found", "found by a kept checkpoint", "harmless", "missed")
 
 def section(found: Mapping[str, Any]) -> str:
     """Both tables, with how many of those asked for were reached in the time."""
-    parts = ["`python -m benchmarks.faults`; no model is loaded."]
+    parts = ["`python -m benchmarks.faults`; a model is loaded for the commands alone."]
     if "kills" in found:
         parts += [_kills(found["kills"])]
+    if "commands" in found:
+        parts += [_commands(found["commands"])]
     if "changes" in found:
         parts += [_changes(found["changes"])]
     return "### Faults\n\n" + "\n\n".join(parts)
@@ -31,6 +33,22 @@ def _kills(part: Mapping[str, Any]) -> str:
     return f"{words} {what}\n\n" + "\n".join(lines)
 
 
+def _commands(part: Mapping[str, Any]) -> str:
+    """What giving a killed command again came to, by command."""
+    lines = ["| killed | tries | at named points | died | ended as undisturbed |", "|" + " --- |" * 5]
+    for name, one in part["operations"].items():
+        points = f"{one.get('named', 0)} ({part['points'][name]} points)"
+        counts = [str(one.get("tries", 0)), points, *(str(one.get(key, 0)) for key in ("killed", "same"))]
+        lines.append(f"| {' | '.join([f'`{name}`', *counts])} |")
+    words = (
+        f"{part['count']} kills of whole commands of {part['asked']} asked for, in {part['seconds']} s, with a tiny"
+        f" random model, an index and two facts in the weights; {len(part['bad'])} ended badly. The command is given"
+        " again; an approval that was acknowledged is carried out by `dmmgov request run`. The same means: all digests"
+        " of all releases, facts, aliases, folders, each act in the log once, and an audit without a finding."
+    )
+    return f"{words}\n\n" + "\n".join(lines)
+
+
 def _changes(part: Mapping[str, Any]) -> str:
     """What became of a changed byte, by kind of file."""
     lines = [f"| one byte changed in | files | {' | '.join(FATES)} |", "|" + " --- |" * (2 + len(FATES))]
@@ -42,8 +60,7 @@ def _changes(part: Mapping[str, Any]) -> str:
     rest = (
         "In a database a change is harmless where no row that can be read differs; that includes pages of which the"
         " write-ahead log holds a newer copy. What was never copied out of that log can be cut off by one byte there;"
-        " only a checkpoint that was kept elsewhere tells. Where that too says nothing (missed: checkpoints) the log"
-        " is whole, and the newest checkpoint alone is gone. What is missed in MLflow's database are pages and tags"
-        " that the audit does not read. This home's releases were refused certificates (no gates), so none was changed."
+        " `checkpoint.note` beside the ledger tells. What is missed in MLflow's database are tags and definitions that"
+        " the audit does not read. One of this home's three releases has a certificate."
     )
     return f"{words} Not looked for: {why}. {rest}\n\n" + "\n".join(lines)

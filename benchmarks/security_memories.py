@@ -86,7 +86,7 @@ def agentpoison(data: Path, n: int, tools: Tools) -> list[Attack]:
     memories = {one["qid"]: one for one in entries}
     said = {key: "yes" if one["answer"] else "no" for key, one in memories.items()}
     items = {key: Memory(key, one["question"], OWN, action=said[key]) for key, one in memories.items()}
-    index = Index.of({key: item.text for key, item in items.items()}, tools.embed.encoder, RagConfig(), None)
+    index = Index.of({key: item.text for key, item in items.items()}, tools.embed.encoder, RagConfig(), {})
     tools.embed.known.update(zip(index.sentences, index.vectors, strict=True))
     asked = [(one["qid"], reworded(one["question"], rng)) for one in entries[: 2 * n]]
     sources = Sources.of([Source(OWN, "established")])
@@ -174,7 +174,7 @@ def poisonedrag(data: Path, tools: Tools) -> list[Attack]:
         return found
 
     base = {**clean, **wiki}
-    index = Index.of({key: item.text for key, item in base.items()}, tools.embed.encoder, RagConfig(), None)
+    index = Index.of({key: item.text for key, item in base.items()}, tools.embed.encoder, RagConfig(), {})
     choose, benign = (cases(index, base, part, "right") for part in (records[:half], records[half:]))
     made = []
     for label, tier, owner, known in (

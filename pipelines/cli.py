@@ -23,6 +23,7 @@ from pipelines.commands import (
     doctor,
     forgetting,
     freshness,
+    keeping,
     ledgers,
     loop,
     models,
@@ -33,6 +34,7 @@ from pipelines.commands import (
     rows,
     users,
 )
+from pipelines.troubles import machine_words, without_secrets
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 
@@ -106,6 +108,8 @@ GROUPS: Groups = {
             "rollback": releases.rollback_release,
             "export": releases.export_release,
             "rebuild": releases.rebuild_release,
+            "compact": keeping.compact_release,
+            "prune": keeping.prune_releases,
             "certificate": releases.certificate,
         },
     ),
@@ -118,6 +122,7 @@ GROUPS: Groups = {
             "verify": audits.verify,
             "checkpoint": ledgers.checkpoint,
             "witness": ledgers.witness,
+            "rotate-key": ledgers.rotate_key,
             "export": ledgers.export,
             "due": freshness.due,
             "forgotten": forgetting.audit_forgotten,
@@ -187,7 +192,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _say(BAD_INPUT, f"{error.format_message().rstrip('.')} (try --help)")
     except Exception as error:
-        return _say(FAILED, _unforeseen(error, session.home))
+        return _say(FAILED, machine_words(error) or _unforeseen(error, session.home))
     if code == STOPPED:
         return _say(STOPPED, "stopped; what was half done is undone or finished by the next run")
     return code if isinstance(code, int) else 0
@@ -216,7 +221,7 @@ def main() -> None:
 
 def _say(code: int, message: str) -> int:
     """Write one line on standard error and hand the exit code back."""
-    typer.echo(f"dmmgov: {' '.join(message.split())}", err=True)
+    typer.echo(f"dmmgov: {' '.join(without_secrets(message).split())}", err=True)
     return code
 
 
@@ -226,7 +231,8 @@ def _unforeseen(error: Exception, home: Home) -> str:
     folder, name = home.root / "logs", f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        told = without_secrets("".join(traceback.format_exception(error)))
+        (folder / name).write_text(told, encoding="utf-8")
     except OSError as refused:
         return f"{what} (its traceback could not be kept: {refused})"
     return f"{what}; the traceback is in {folder / name}"

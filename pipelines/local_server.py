@@ -67,7 +67,8 @@ class LocalServer:
         state = "did not answer in time" if self.process.poll() is None else f"ended with code {self.process.poll()}"
         raise DmmGovError(
             f"expected Prefect's server to answer at {self.api_url} within {wait_s:.0f} s, but it {state}"
-            f"{self._cause()}; see {self.log}"
+            f"{self._cause()}; see {self.log}. Where its files are damaged, move {self.log.parent} away: releases and"
+            " requests rest on the ledger alone"
         )
 
     def _cause(self) -> str:

@@ -7,8 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from registry import newest_note
 from registry.checkpoints import KEY_KIND, CheckpointStore, Stored, log_keys, witness_keys
 from registry.errors import InputError
+from registry.home import Home
 from registry.keys import fingerprint
 from registry.ledger import Ledger
 from registry.notes import Checkpoint, public_of
@@ -74,6 +76,29 @@ def log_problems(ledger: Ledger, pins: Pins = NO_PINS) -> Iterator[str]:
     yield from _keys(ledger, keys, pins, kept)
     yield from _checkpoints(kept, done, _Signers.of(ledger, pins), witness_keys(ledger))
     yield from _pinned(pins, done, _Signers.of(ledger, pins))
+
+
+def note_problems(home: Home, ledger: Ledger) -> Iterator[str]:
+    """The newest checkpoint in its own file, against the log and against those in the tables."""
+    try:
+        note = newest_note.kept(home)
+    except InputError as error:
+        yield f"{newest_note.NAME}: {error}"
+        return
+    if note is None:
+        return
+    if not any(note.signed_by(public) for public in log_keys(ledger)):
+        yield f"{newest_note.NAME}: no key of the log signed it"
+        return
+    size, store = ledger.head().size, CheckpointStore(ledger)
+    if note.size > size:
+        yield f"entry {size} is missing: {newest_note.NAME} covers {note.size} entries, {size} are there"
+        return
+    there = store.at(note.size)
+    if there is None:
+        yield f"checkpoint of {note.size} entries: {newest_note.NAME} has it, the ledger has not"
+    elif there.checkpoint().root != note.root:
+        yield f"checkpoint of {note.size} entries: {newest_note.NAME} signs another root than the ledger's"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pipelines.local_server import STOP_S, LocalServer, running
+from registry.errors import DmmGovError
 from registry.home import Home
 
 API_URL = "PREFECT_API_URL"
+ANSWER_S = 10.0
+"""Seconds that a server which others run has to say that it is there."""
 
 
 def prefect_environment(home: Home) -> dict[str, str]:
@@ -94,9 +97,10 @@ def in_process(home: Home, *, meanwhile: Callable[[], None] | None = None) -> It
         meanwhile: work to do while the server starts (imports, loading a model).
 
     Raises:
-        DmmGovError: the server does not start.
+        DmmGovError: the server does not start, or the one that PREFECT_API_URL names does not answer.
     """
     if given := os.environ.get(API_URL):
+        _answering(given)
         if meanwhile is not None:
             meanwhile()
         with _settings(_in_process_environment(home, given)):
@@ -111,10 +115,11 @@ def scheduling(home: Home, *, port: int = 0) -> Iterator[str]:
     """Let a schedule be served inside the block; yields the address of the API, as `in_process` does.
 
     Raises:
-        DmmGovError: the server does not start.
+        DmmGovError: the server does not start, or the one that PREFECT_API_URL names does not answer.
         InputError: the port is in use.
     """
     if given := os.environ.get(API_URL):
+        _answering(given)
         with _settings(_schedule_environment(home, given)):
             yield given
         return
@@ -123,6 +128,29 @@ def scheduling(home: Home, *, port: int = 0) -> Iterator[str]:
         _settings(_schedule_environment(home, server.api_url)),
     ):
         yield server.api_url
+
+
+def _answering(url: str) -> None:
+    """Ask the server that PREFECT_API_URL names whether it is there, before anything is begun.
+
+    Raises:
+        DmmGovError: it does not answer.
+    """
+    from urllib.error import HTTPError, URLError
+    from urllib.parse import urlsplit
+    from urllib.request import ProxyHandler, build_opener
+
+    try:
+        with build_opener(ProxyHandler({})).open(f"{url.rstrip('/')}/health", timeout=ANSWER_S):
+            return
+    except HTTPError:
+        return  # somebody is there; whether we may talk to them is Prefect's to say
+    except (URLError, OSError, ValueError) as error:
+        shown = urlsplit(url)._replace(query="").geturl().rpartition("@")[2]
+        raise DmmGovError(
+            f"Prefect's server at {shown} ({API_URL}) does not answer: {getattr(error, 'reason', error)}; nothing was"
+            f" begun: start it, or unset {API_URL} and each run has a server of its own"
+        ) from error
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def silent() -> Iterator[None]:
 
         assert pyfunc, "imported here, where its warnings are off"
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told once, by whoever called
         yield
 
 

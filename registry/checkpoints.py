@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, insert, select
 
-from registry import tables
+from registry import newest_note, tables
 from registry.digests import canonical_json
 from registry.errors import InputError, IntegrityError
 from registry.home import Home
@@ -120,9 +120,10 @@ def stamp(home: Home, ledger: "Ledger", at: datetime | None = None) -> Checkpoin
 
     Raises:
         InputError: the key does not open, or the log was begun with another.
-        IntegrityError: the log is not the one that the last checkpoint signed; nothing is signed.
+        IntegrityError: the log is not the one that the last checkpoint or `checkpoint.note` signed; nothing is signed.
     """
     if not behind(ledger):
+        _as_noted(home, ledger)
         return CheckpointStore(ledger).latest()
     key, moment = log_signer(home, ledger), at or datetime.now(UTC)
     with ledger.transaction() as txn:
@@ -131,6 +132,7 @@ def stamp(home: Home, ledger: "Ledger", at: datetime | None = None) -> Checkpoin
             raise _other_key(home, next(iter(keys)), fingerprint(key.public))
         origin = f"dmmgov/{fingerprint(next(iter(keys), key.public))}"
         _unchanged(txn)
+        _as_noted(home, ledger)
         if not keys:
             payload = {"public": key.public, "fingerprint": fingerprint(key.public), "origin": origin}
             ledger.append(txn, KEY_KIND, payload, "dmmgov", moment)
@@ -139,7 +141,29 @@ def stamp(home: Home, ledger: "Ledger", at: datetime | None = None) -> Checkpoin
         if last is None or last.size < checkpoint.size:
             row = {"size": checkpoint.size, "note": str(checkpoint), "recorded_at": moment.isoformat()}
             txn.execute(insert(tables.checkpoints), [row])
+    newest_note.keep(home, checkpoint, {key.public, *keys})
     return CheckpointStore(ledger).latest()
+
+
+def _as_noted(home: Home, ledger: "Ledger") -> None:
+    """Refuse a log that has lost its end or goes on otherwise, which its database alone does not show.
+
+    Raises:
+        IntegrityError: `checkpoint.note`, signed by a key of this log, has another root than the log at its size.
+    """
+    try:
+        note = newest_note.kept(home)
+    except InputError:
+        return  # for `audit verify` to name; the next checkpoint takes its place
+    if note is None or not any(note.signed_by(public) for public in log_keys(ledger)):
+        return
+    heads = tables.heads.c
+    with ledger.read() as connection:
+        found = connection.execute(select(heads.root).where(heads.size == note.size)).scalar()
+    if found != note.root:
+        todo = f"put the ledger back from a copy; whoever accepts the loss moves {newest_note.NAME} away"
+        what = f"the log at the {note.size} entries that {newest_note.NAME} covers ({todo})"
+        raise IntegrityError(what, note.root, found or "a shorter log")
 
 
 def behind(ledger: "Ledger") -> bool:

@@ -135,7 +135,8 @@ def _sqlite(url: URL) -> Engine:
     except OperationalError as error:
         engine.dispose()
         words = first_line(error)
-        raise InputError("a ledger that can be opened and written", f"{path}: {words}", "check the folder") from error
+        todo = "check the folder, the right to write there, and the room on its disk"
+        raise InputError("a ledger that can be opened and written", f"{path}: {words}", todo) from error
     except DatabaseError as error:
         engine.dispose()
         raise IntegrityError(str(path), "a SQLite database", first_line(error)) from error

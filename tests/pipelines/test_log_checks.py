@@ -25,6 +25,7 @@ from registry.home import Home
 from registry.keys import SigningKey, fingerprint, log_key
 from registry.ledger import Ledger
 from registry.merkle import Frontier
+from registry.newest_note import NAME
 from registry.notes import Checkpoint, verifier_key
 from registry.releases import ReleaseStore
 from registry.walk import leaf_of
@@ -160,6 +161,7 @@ def test_a_log_signed_again_with_another_key_is_found_by_the_pin(home: Home) -> 
         connection.execute("DELETE FROM checkpoints")
 
     tamper(home, change)
+    (home.root / NAME).unlink()
     (home.keys / "log.pem").unlink()
     other.save(home.keys / "log.pem")
     with Ledger.open(home) as ledger:
@@ -187,6 +189,7 @@ def test_a_key_that_vouches_for_the_pinned_one_counts_for_nothing(home: Home) ->
         connection.execute("DELETE FROM checkpoints")
 
     tamper(home, change)
+    (home.root / NAME).unlink()
     (home.keys / "log.pem").unlink()
     other.save(home.keys / "log.pem")
     with Ledger.open(home) as ledger:
@@ -220,6 +223,9 @@ def test_what_was_kept_from_before_holds_after_the_log_grew(home: Home, publishi
         connection.execute("DELETE FROM checkpoints")
     connection.close()
     with Ledger.open(home) as ledger:
+        with pytest.raises(IntegrityError, match=NAME):
+            stamp(home, ledger, AT)
+        (home.root / NAME).unlink()
         stamp(home, ledger, AT)
     assert checked(home) == []
     found = checked(home, Pins.read(old.log, [kept]))

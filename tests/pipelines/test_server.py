@@ -188,7 +188,14 @@ def test_a_given_server_is_used_and_none_is_started(tmp_path: Path, monkeypatch:
     with pytest.raises(AssertionError, match="none must be started"), in_process(home):
         pass
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    done = []
+    done: list[bool] = []
+    with (
+        pytest.raises(DmmGovError, match=r"127\.0\.0\.1:9/api .* does not answer"),
+        in_process(home, meanwhile=lambda: done.append(True)),
+    ):
+        pass
+    assert done == [], "nothing is begun for a server that is not there"
+    monkeypatch.setattr(server, "_answering", lambda url: None)
     with in_process(home, meanwhile=lambda: done.append(True)) as url:
         inside = prefect.settings.get_current_settings()
         assert url == inside.api.url == "http://127.0.0.1:9/api"

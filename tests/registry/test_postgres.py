@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -45,6 +46,28 @@ with Ledger.open(Home.at(Path(sys.argv[1]))) as ledger:
     for number in range(int(sys.argv[3])):
         with ledger.transaction() as txn:
             ledger.append(txn, "tick", {"writer": sys.argv[2], "number": number}, "w", datetime.now(UTC))
+"""
+ENDURING = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from registry.errors import DmmGovError
+from registry.home import Home
+from registry.ledger import Ledger
+number, failed, until = 0, 0, time.monotonic() + float(sys.argv[3])
+while time.monotonic() < until:
+    try:
+        with Ledger.open(Home.at(Path(sys.argv[1]))) as ledger:
+            while time.monotonic() < until:
+                number += 1
+                with ledger.transaction() as txn:
+                    ledger.append(txn, "tick", {"writer": sys.argv[2], "number": number}, "w", datetime.now(UTC))
+                sys.stdout.write(f"{number}\\n")
+                sys.stdout.flush()
+    except DmmGovError as error:
+        failed += 1
+        sys.stderr.write(f"{error}\\n")
+        time.sleep(0.05)
 """
 PARIS = Fact("France", "capital", "Paris", date(2000, 1, 1), confidence=0.1)
 
@@ -285,6 +308,45 @@ def test_a_restart_in_the_middle_loses_nothing_that_was_committed(
     with ledger.transaction() as txn:
         ledger.append(txn, "after", {}, "tester", at)
     assert ledger.verify() == []
+
+
+def test_writers_go_on_through_two_restarts_and_lose_nothing_that_was_acknowledged(
+    server: Server, home: Home, url: str
+) -> None:
+    environment = {**os.environ, "DMMGOV_LEDGER_URL": url}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", ENDURING, str(home.root), str(number), "6"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for number in range(WRITERS)
+    ]
+    for _ in range(2):
+        time.sleep(1.5)
+        server.stop()
+        time.sleep(0.3)
+        server.start()
+    told, errors = [], []
+    for run in runs:
+        out, words = run.communicate(timeout=120)
+        assert run.returncode == 0, words
+        told.append([int(line) for line in out.split()])
+        errors += words.splitlines()
+    assert errors, "the server was away while they wrote"
+    assert all("answer" in line for line in errors), errors
+    with Ledger.open(home) as ledger:
+        entries = ledger.entries()
+        assert ledger.verify() == []
+    assert [entry.seq for entry in entries] == list(range(len(entries)))
+    for writer in range(WRITERS):
+        kept = [entry.payload["number"] for entry in entries if entry.payload["writer"] == str(writer)]
+        assert kept == sorted(set(kept)), "none is there twice, and their order stands"
+        assert set(told[writer]) <= set(kept), "none that was acknowledged is lost"
+        assert max(told[writer]) > len(told[writer]) or told[writer] == kept
+        assert len(set(kept) - set(told[writer])) <= 2, "at most one a restart was there before it could be told"
 
 
 def test_requests_are_asked_for_and_approved_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
