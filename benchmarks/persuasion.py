@@ -81,7 +81,7 @@ def section(found: Mapping[str, Any]) -> str:
     return (
         f"Model {found['model'][:12]}, {found['n']} facts of the atlas with another object put before the model, seed "
         f"{found['seed']}; {found['yielded']} answers then hold it. Chance that one of these scores higher than one "
-        f"that does not (AUC, bootstrap over facts): coherent-persuasion score {told(found['persuasion'])}, uncertainty "
+        f"that does not (AUC, bootstrap over facts): score {told(found['persuasion'])}, uncertainty "
         f"without context {told(found['uncertainty'])}. The score "
         f"{'tells' if clear else 'does not clearly tell'} which facts will be read from context.\n\n"
         + table(["relation", "mean score (nats)", "given object said"], body)
