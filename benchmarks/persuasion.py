@@ -12,7 +12,7 @@ import argparse
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,27 @@ def auc(scores: Sequence[float], yields: Sequence[bool], seed: int) -> dict[str,
     drawn = [area(draw.integers(0, len(values), len(values))) for _ in range(RESAMPLES)]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return {"auc": area(np.arange(len(values))), "low": float(low), "high": float(high), "n": len(values)}
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """The section of RESULTS.md."""
+    from benchmarks.report import table
+
+    def told(one: Mapping[str, float]) -> str:
+        return f"{one['auc']:.3f} ({one['low']:.3f}-{one['high']:.3f})"
+
+    body = [
+        [name, f"{one['score']:.2f}", f"{one['yielded']} of {one['n']}"] for name, one in found["relations"].items()
+    ]
+    clear = found["persuasion"]["low"] > 0.5
+    return (
+        f"Model {found['model'][:12]}, {found['n']} facts of the atlas with another object put before the model, seed "
+        f"{found['seed']}; {found['yielded']} answers then hold it. Chance that one of these scores higher than one "
+        f"that does not (AUC, bootstrap over facts): score {told(found['persuasion'])}, uncertainty "
+        f"without context {told(found['uncertainty'])}. The score "
+        f"{'tells' if clear else 'does not clearly tell'} which facts will be read from context.\n\n"
+        + table(["relation", "mean score (nats)", "given object said"], body)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

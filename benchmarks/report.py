@@ -160,6 +160,7 @@ def main() -> None:
     from benchmarks.leakage_report import leakage_section
     from benchmarks.ledger import section as ledger_section
     from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
+    from benchmarks.persuasion import section as persuasion_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
     from benchmarks.tracing_report import section as tracing_section
@@ -181,6 +182,7 @@ def main() -> None:
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),
         ("volatility", volatility_section),
+        ("persuasion", persuasion_section),
         ("security", security_section),
         ("history", history_section),
         ("admission_speed", speed_section),

@@ -26,7 +26,7 @@ from guards.copies import NEAR_COPY
 from guards.divergence import TAU, WEIGHTS, share_against, trust_of
 from guards.origins import Statement, grouped, heard_of
 from guards.sources import RANK, Sources, Tier
-from registry.records import RiskTier
+from registry.records import Fact, RiskTier
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Claim:
         rivals: who says otherwise in the same feed, for the same time.
         known_tier: trust tier of the source of the known fact that it touches.
         risk_tier: of the relation.
+        fact: the row as a fact, so that a reason can quote it.
     """
 
     change: Change
@@ -96,6 +97,7 @@ class Claim:
     rivals: tuple[Support, ...] = ()
     known_tier: Tier = "weak"
     risk_tier: RiskTier = "low"
+    fact: Fact | None = None
 
     @cached_property
     def divergence(self) -> float:
@@ -173,8 +175,18 @@ class ConsensusGuard:
 
     def _verdict(self, decision: Decision, case: Claim, words: str, rule: str = "consensus") -> Verdict:
         scores = _scores(case.support.votes, case.support.rows, case.divergence, self.quorum, self.tau)
-        evidence = (("rule", rule), ("column", "source"), ("value", ", ".join(case.support.names[:3])))
+        column, value = _cell_of(rule, case)
+        evidence = (("rule", rule), ("column", column), ("value", value))
         return Verdict(self.name, decision, words, scores, evidence)
+
+
+def _cell_of(rule: str, case: Claim) -> tuple[str, str]:
+    """The column and value that a reason is about: the day, the object, or else who says so."""
+    if case.fact is not None and rule == "older" and case.fact.valid_from is not None:
+        return "valid_from", case.fact.valid_from.isoformat()
+    if case.fact is not None and rule in ("contradiction", "disputed"):
+        return "object", case.fact.object
+    return "source", ", ".join(case.support.names[:3])
 
 
 @lru_cache(maxsize=1 << 12)

@@ -197,7 +197,7 @@ class Court:
         risk = case.relation.risk_tier if case.relation else "low"
         verdict = Verdict(self.guard.name, "pass", "not asked")
         if self._votes:
-            verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk))
+            verdict = self.guard.judge(Claim(change, backing, rivals, self._tier_of(change), risk, fact))
         doubts = self._doubted(fact, judged, change)
         verdicts = (*(each for each in doubts if each.decision != "pass"), waived(verdict, judged.release))
         decision = _outcome(change, verdicts)

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,3 +168,16 @@ def test_arbitrary_statements_never_raise_and_group_each_once(statements: list[S
 @given(st.lists(st.builds(Statement, st.text(), st.text()), min_size=1, max_size=6))
 def test_repeating_statements_adds_no_vote(statements: list[Statement]) -> None:
     assert support(statements * 3, SOURCES).votes == support(statements, SOURCES).votes
+
+
+@pytest.mark.parametrize(
+    ("effect", "column", "value"),
+    [("older", "valid_from", "2019-05-01"), ("contradiction", "object", "Nowhere"), ("ADD", "source", "S0")],
+)
+def test_a_reason_is_about_the_cell_that_it_speaks_of(effect: Effect, column: str, value: str) -> None:
+    row = Fact("Atlantis", "capital", "Nowhere", date(2019, 5, 1), source="S0")
+    claim = Claim(Change(effect, "words", known=KNOWN), backing("weak"), (), "established", "low", row)
+    verdict = ConsensusGuard().judge(claim)
+    assert verdict.decision != "pass"
+    assert dict(verdict.evidence)["column"] == column
+    assert dict(verdict.evidence)["value"] == value

@@ -1,6 +1,8 @@
 """A model is sampled with and without context, the same way every time."""
 
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,3 +50,17 @@ def test_a_model_that_copies_its_context_scores_higher_than_a_deaf_one(
     assert list(moved) == [request.fact.id], "a relation without a statement is left out"
     monkeypatch.setattr(persuasion, "sampled", deaf)
     assert persuadability(tiny_llama, [request], catalogue, POLICY)[request.fact.id] < 0.01 < moved[request.fact.id]
+
+
+@pytest.mark.parametrize(("low", "words"), [(0.51, " tells which"), (0.49, "does not clearly tell")])
+def test_the_bench_says_that_the_score_tells_only_where_its_interval_does(
+    low: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
+    bench = import_module("benchmarks.persuasion")
+    area = {"auc": 0.7, "low": low, "high": 0.9, "n": 4}
+    found = {
+        **{"model": "abc", "n": 4, "seed": 6, "yielded": 2, "persuasion": area, "uncertainty": area},
+        "relations": {"capital": {"score": 1.0, "yielded": 2, "n": 4}},
+    }
+    assert words in bench.section(found)
