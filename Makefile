@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8765
 N ?= 10
+# Test processes: "logical" is one for each processor; 0 runs all in one process.
+WORKERS ?= logical
 
 # The interpreter of a new environment: PYTHON=... or the first of these that is 3.11 or newer.
 PYTHON ?=
@@ -28,7 +30,7 @@ demo: $(READY) ## the whole loop on a real model and real facts; leaves its stat
 	$(BIN)/dmmgov demo
 
 test: check ## all checks, then all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 check: $(READY) ## ruff, format, mypy, layers
 	$(BIN)/ruff check .

@@ -76,6 +76,7 @@ VARIANTS = (
     Variant("bystanders", "bystanders 1", {"bystanders.weight": 1.0}),
     Variant("bystanders", "bystanders 4", {"bystanders.weight": 4.0}),
     Variant("corrections", "no corrections", {"corrections": 0}),
+    Variant("corrections", "corrections 4", {"corrections": 4}),
     Variant("weight of moments", "lambda 100", {"weight": 100.0}),
     Variant("weight of moments", "lambda 1000", {"weight": 1000.0}),
     Variant("keys", "a column per context", {"corrections": 0}, columns=True, against="no corrections"),
@@ -246,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if done or (given.only and variant.name not in given.only) or time.monotonic() - began > 60 * given.minutes:
             continue
         runs.append(place.run(variant))
-        keep_json(given.results, {**about, "runs": runs})
+        keep_json(given.results, {**about, "file": given.data.stem, "runs": runs})
         told = ", ".join(f"{kind} {runs[-1][kind]['mean']}" for kind in KINDS)
         sys.stdout.write(f"{variant.group} {variant.name}: {told}, {runs[-1]['cpu_seconds_per_edit']:.2f} s\n")
         sys.stdout.flush()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.draw_relations import NOUN, REVERSED, SECOND_HOP, Phrased, atlas_relations, lre_relations
 from pipelines.beliefs import answers_of
 from pipelines.portability import negated
+from registry.digests import digest_file
 from registry.home import Home
 from registry.text import normalise, starts_with_answer
 
@@ -207,6 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found), encoding="utf-8")
     counts = Counter(name for name, _ in edited)
     sys.stdout.write(f"{len(found)} edits of {len(counts)} relations: {dict(sorted(counts.items()))}\n")
+    sys.stdout.write(f"sha256 {digest_file(given.out)}\n")
 
 
 if __name__ == "__main__":

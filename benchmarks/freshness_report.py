@@ -81,6 +81,9 @@ def _retention(part: Values) -> str:
         )
         blocks.append(f"{name}:\n\n{_rows(['later edits', 'n', 'recall', 'recognition'], body)}\n\n{told}.")
     about = f"**Retention**, MEMIT, {part['n']} edits in groups of {part['group']}, one group onto the other"
+    kinds = [part[name][kind] for name in ("shipped", "alone") if name in part for kind in ("recall", "recognition")]
+    if len(blocks) > 1 and not any(one["half_life"]["lost"] for one in kinds):
+        blocks.append("Nothing was lost in either: with so few edits the control does not tell, nor do the figures.")
     return f"{about}; " + "\n\n".join(blocks)
 
 

@@ -58,8 +58,9 @@ def ablations_section(found: Mapping[str, Any]) -> str:
                 verdict(run, base) if base else "",
             ]
         )
+    what = found.get("file", "counterfactual edits")
     about = (
-        f"{found['n']} counterfactual edits in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
+        f"{found['n']} {what} in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
         f"{found['model'][:12]}), one number changed at a time. The flips are prompts gained and lost against the "
         "defaults (blocks 2 to 5 and 9 to 12: against the atlas's text alone; a column per context: against no "
         f"corrections). A difference is named where a split as uneven has a chance under {DECIDES} by exact McNemar; "
@@ -95,7 +96,8 @@ def router_section(found: Mapping[str, Any]) -> str:
     about = (
         f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked. Repair "
         f"is that of the loop; it asked {found['asked_by_repair']} sure neighbours, and the neighbours scored are "
-        "others. Each level goes on from the one above it. Perplexity is that of running text with the weight delta "
+        "others. Each level goes on from the one above it. Perplexity is that of every second paragraph of the running "
+        "text, repair reads the others; it is that with the weight delta "
         f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
         "all writes."
     )

@@ -171,6 +171,8 @@ def main() -> None:
         ("editors", lambda found: editors_section(found, HERE / "results")),
         ("lines", lines_section),
         ("ablations", ablations_section),
+        ("ablations_corrections", ablations_section),
+        ("ablations_100", ablations_section),
         ("tracing", tracing_section),
         ("easyedit", peers_section),
         ("router", router_section),

@@ -5,9 +5,10 @@
 The updates are what the atlas's feed brings (its rows that should come in) and drawn edits (`draw.py`), up to `--n`.
 `conf/policy.yaml` stands as it is: the router picks the memory, the editor that it names writes, and the loop's own
 repair (`pipelines.repair`) takes out of the weights what they do not answer in every phrasing and, until the share of
-neighbours that stay right reaches a level, what costs most of them. The neighbours are cut in two by fact: repair asks
-one half, the scores are those of the other, which it never sees. A fact in the index is answered with its object,
-everything else by the model with the delta on. Figures go to results/router.json, level by level.
+neighbours that stay right reaches a level, what costs most of them; before that, what makes running text harder to read
+than the policy allows. The neighbours are cut in two by fact and the paragraphs of running text by turns: repair asks
+and reads one half, the scores are those of the other, which it never sees. A fact in the index is answered with its
+object, everything else by the model with the delta on. Figures go to results/router.json, level by level.
 """
 
 import argparse
@@ -23,16 +24,17 @@ from typing import Any
 from benchmarks.draw import Known, ask, known
 from benchmarks.draw_relations import atlas_relations
 from benchmarks.editors import keep_json
-from editors import get_editor
+from editors import get_editor, read_delta
 from editors.load import LoadedModel, load_model
 from pipelines.beliefs import believe
 from pipelines.bench_context import system
 from pipelines.bench_formats import read_rows
-from pipelines.bench_moments import RUNNING_TEXT, config_of, with_moments
+from pipelines.bench_moments import config_of, with_moments
 from pipelines.bench_rows import BenchRow
 from pipelines.bench_score import Probe, perplexity, probes_of, right_of, shares
 from pipelines.guard import strictest
 from pipelines.probing import Asker, Question, edit_questions, sure
+from pipelines.reading import Reading
 from pipelines.repair import Bench
 from pipelines.route import RAG, Evidence, barrier, route
 from pipelines.settings import Settings
@@ -46,6 +48,7 @@ HERE = Path(__file__).resolve().parent
 ATLAS = HERE.parent / "examples" / "atlas"
 NEIGHBOURS = 300
 """Neighbours in each half at most."""
+SECONDS = "seconds.txt"
 ROUNDS = 80
 """How often repair may take facts out; the loop's own batches are smaller and need fewer."""
 
@@ -93,8 +96,40 @@ def routed(place: Place, requests: Sequence[EditRequest]) -> list[Route]:
     return route(requests, Evidence(beliefs=beliefs), catalogue, policy)
 
 
-def fitted(place: Place, requests: Sequence[EditRequest], routes: Sequence[Route]) -> Written:
-    """What the picked editors write, before anything is taken out."""
+def fitted(
+    place: Place, requests: Sequence[EditRequest], routes: Sequence[Route], kept: Path | None
+) -> tuple[Written, float]:
+    """What the picked editors write, before anything is taken out, and the CPU seconds that it took.
+
+    Args:
+        place: what the run works with.
+        requests: what to write.
+        routes: where.
+        kept: folder in which a fit is kept for the next run of the same updates; None keeps none.
+    """
+    if kept is not None and (kept / SECONDS).is_file():
+        return _read_again(kept, requests, routes), float((kept / SECONDS).read_text(encoding="utf-8"))
+    began = time.process_time()
+    made = _written(place, requests, routes)
+    seconds = time.process_time() - began
+    if kept is not None and made.delta is not None:
+        made.delta.save(kept / "delta")
+        (kept / SECONDS).write_text(f"{seconds:.1f}", encoding="utf-8")
+    return made, seconds
+
+
+def _read_again(kept: Path, requests: Sequence[EditRequest], routes: Sequence[Route]) -> Written:
+    """A fit that was kept."""
+    delta = read_delta(kept / "delta")
+    held = set(delta.fact_ids)
+    memory = {item.fact.id: way.editor for item, way in zip(requests, routes, strict=True)}
+    moved = {key: "could not be written" for key, editor in memory.items() if editor != RAG and key not in held}
+    effects = {effect.fact_id: effect for effect in delta.effects}
+    return Written(delta, effects, {**memory, **dict.fromkeys(moved, RAG)}, moved)
+
+
+def _written(place: Place, requests: Sequence[EditRequest], routes: Sequence[Route]) -> Written:
+    """The fit itself."""
     names = {item.editor for item in routes} - {RAG}
     config = None
     if names:
@@ -114,7 +149,13 @@ def bench_of(
         for item in near
         for prompt in (item.prompt, *item.paraphrases[:1])
     ]
-    return Bench(asker, edit_questions(held), sure(questions, asker), lambda _: None, ROUNDS)
+    reading = Reading.of(place.loaded, paragraphs(place)[::2], place.settings.policy.probes.harder)
+    return Bench(asker, edit_questions(held), sure(questions, asker), lambda _: None, ROUNDS, reading)
+
+
+def paragraphs(place: Place) -> list[str]:
+    """The running text: those at even places are read by repair, the others are scored."""
+    return list(place.settings.running_text)
 
 
 def at_level(place: Place, bench: Bench, requests: Sequence[EditRequest], made: Written, level: float) -> Written:
@@ -122,7 +163,7 @@ def at_level(place: Place, bench: Bench, requests: Sequence[EditRequest], made: 
     if made.delta is None:
         return made
     if not level:
-        return bench.repair(made).written
+        return replace(bench, reading=None).repair(made).written
     held = set(made.delta.fact_ids)
     tier = strictest(item.risk_tier for item in requests if item.fact.id in held)
     gate = stay_gate(place.settings.policy.gates, tier, level)
@@ -161,12 +202,10 @@ def scored(place: Place, probes: Sequence[Probe], deltas: Sequence[Any], weights
     """The system's scores with everything on."""
     from contextlib import nullcontext
 
-    from editors.gather import read_texts
-
     say = system(place.loaded, place.home)
     with weights.applied(place.loaded.model) if weights is not None else nullcontext():
         said = say(probes, deltas)
-        after = perplexity(place.loaded, list(read_texts(RUNNING_TEXT)))
+        after = perplexity(place.loaded, paragraphs(place)[1::2])
     found = shares(probes, right_of(probes, said))
     kinds = {probe.kind for probe in probes}
     return {**{kind: found[kind] for kind in found if kind in kinds}, "perplexity": after}
@@ -180,18 +219,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--levels", type=float, nargs="*", default=[0.97, 0.98, 0.99], help="shares that stay right")
+    parser.add_argument("--kept", type=Path, default=None, help="folder that keeps the fit for the next run")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "router.json")
     given = parser.parse_args(arguments)
     place = Place(load_model(given.model, device="cpu"), Settings.load(), Home.default(), given.seed)
     rows = updates(given.data, given.n, given.seed)
     relations = atlas_relations(ATLAS)
     facts = known(relations, ask(place.loaded, relations, place.home))
-    for found in found_by_level(place, rows, facts, sorted({0.0, *given.levels})):
+    for found in found_by_level(place, rows, facts, sorted({0.0, *given.levels}), given.kept):
         keep_json(given.results, found)
 
 
 def found_by_level(
-    place: Place, rows: Sequence[BenchRow], facts: Mapping[str, Known], levels: Sequence[float]
+    place: Place,
+    rows: Sequence[BenchRow],
+    facts: Mapping[str, Known],
+    levels: Sequence[float],
+    kept: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The figures after each level, rising; repair goes on from the level before."""
     requests = [request_of(row, place.settings) for row in rows]
@@ -202,8 +246,7 @@ def found_by_level(
     near, hidden = neighbours(facts, rows, place.settings.catalogue, place.seed)
     probes = [*probes_of(bare), *hidden]
     routes = routed(place, requests)
-    started = time.process_time()
-    made = fitted(place, requests, routes)
+    made, seconds = fitted(place, requests, routes, kept)
     bench = bench_of(place, requests, routes, near)
     result: dict[str, Any] = {
         "n": len(rows),
@@ -212,7 +255,7 @@ def found_by_level(
         "routes": Counter(item.editor for item in routes),
         "reasons": Counter(item.reason.split(":")[0].split(";")[0] for item in routes),
         "asked_by_repair": len({item.fact_id for item in bench.untouched}),
-        "cpu_seconds_write": time.process_time() - started,
+        "cpu_seconds_write": seconds,
         "before": scored(place, probes, (), None),
         "levels": {},
     }
@@ -238,6 +281,8 @@ def _why(reason: str) -> str:
         return "costs most neighbours"
     if "rounds of repair" in reason:
         return "the batch still broke the gate after all rounds"
+    if "as hard to read" in reason:
+        return "pulls hardest at running text"
     return reason.split(":")[0]
 
 

@@ -86,13 +86,15 @@ def main() -> None:
         Embedding(MiniLM(given.encoder)),
         Surprise(load_model(given.model, device="cpu") if given.model else None),
     )
-    found = [run(given.data, given.n, seed, embed, Surprise(None) if seed else read) for seed in range(given.seeds)]
     compromised = {
         tier: {f"delay {delay}": rows.taken_over(tier, RUNS, delay, HISTORY) for delay in (1, 3, 6)}
         for tier in ("established", "authoritative")
     }
-    kept = {"n": given.n, "seeds": given.seeds, "runs": RUNS, "attacks": summary(found), "taken_over": compromised}
-    keep_json(given.results, kept)
+    found: list[dict[str, Any]] = []
+    for seed in range(given.seeds):
+        found.append(run(given.data, given.n, seed, embed, Surprise(None) if seed else read))
+        kept = {"n": given.n, "seeds": len(found), "runs": RUNS, "attacks": summary(found), "taken_over": compromised}
+        keep_json(given.results, kept)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from benchmarks.sensitivity_data import attacks as instructions
 from editors.rag import Index, RagConfig
 from guards.divergence import threshold_for
 from guards.memories import Memory, MemoryGuard, MemoryPolicy, Recall
-from guards.sensitivity import InstructionGuard, folded
 from guards.sources import Source, Sources
 from registry.text import holds_answer
 
@@ -41,15 +40,9 @@ class Attack:
     ours: Defence
 
 
-def order_in(text: str) -> str:
-    """What in a passage is an instruction; a memory that is a question is none."""
-    guard = InstructionGuard()
-    return "" if text.rstrip().endswith("?") and len(text) < 200 else guard.order(folded(text))
-
-
 def ours(sources: Sources, tools: Tools, policy: MemoryPolicy) -> Defence:
     """This project's guard over retrieved memories."""
-    guard = MemoryGuard(sources, tools.embed, policy=policy, orders=order_in)
+    guard = MemoryGuard(sources, tools.embed, policy=policy)
 
     def keep(case: Case) -> list[int]:
         if not case.items:
@@ -93,7 +86,7 @@ def agentpoison(data: Path, n: int, tools: Tools) -> list[Attack]:
     memories = {one["qid"]: one for one in entries}
     said = {key: "yes" if one["answer"] else "no" for key, one in memories.items()}
     items = {key: Memory(key, one["question"], OWN, action=said[key]) for key, one in memories.items()}
-    index = Index.of({key: item.text for key, item in items.items()}, tools.embed.encoder, RagConfig(), None)
+    index = Index.of({key: item.text for key, item in items.items()}, tools.embed.encoder, RagConfig(), {})
     tools.embed.known.update(zip(index.sentences, index.vectors, strict=True))
     asked = [(one["qid"], reworded(one["question"], rng)) for one in entries[: 2 * n]]
     sources = Sources.of([Source(OWN, "established")])
@@ -140,7 +133,7 @@ class _Nearest(Case):
 
 def _related(policy: MemoryPolicy, choose: Sequence[Case], sources: Sources, tools: Tools) -> MemoryPolicy:
     """The highest `related` that costs 1 % of the memories that answer their question, 0.6 at most."""
-    guard = MemoryGuard(sources, tools.embed, policy=replace(policy, related=-1.0), orders=order_in)
+    guard = MemoryGuard(sources, tools.embed, policy=replace(policy, related=-1.0))
     found = []
     for case in choose:
         items = guard.review(Recall(case.query, case.items)).items
@@ -181,7 +174,7 @@ def poisonedrag(data: Path, tools: Tools) -> list[Attack]:
         return found
 
     base = {**clean, **wiki}
-    index = Index.of({key: item.text for key, item in base.items()}, tools.embed.encoder, RagConfig(), None)
+    index = Index.of({key: item.text for key, item in base.items()}, tools.embed.encoder, RagConfig(), {})
     choose, benign = (cases(index, base, part, "right") for part in (records[:half], records[half:]))
     made = []
     for label, tier, owner, known in (

@@ -19,7 +19,10 @@ ROWS = 128
 """Rows that run together at most."""
 
 PADDING = 1.25
-"""Tokens of a batch with its padding, against those without, at most."""
+"""Tokens of a batch with its padding, against those without, at most; or `SLACK` tokens more, whichever is more."""
+
+SLACK = 64
+"""Tokens of padding that cost less than the passes over the weights of one batch more."""
 
 WINDOW = 512
 """Tokens of running text that are scored in one piece."""
@@ -137,19 +140,29 @@ def token_nll(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[tuple[fl
     """
     import torch
 
+    from editors.workers import side_by_side
+
     size = min(WINDOW, getattr(model.config, "max_position_embeddings", None) or WINDOW)
-    results: list[tuple[float, int]] = []
-    with torch.inference_mode(), track("reading running text", total=len(texts)) as advance:
-        for text in texts:
-            ids = tokenizer(text, verbose=False)["input_ids"]
-            total, count = 0.0, 0
-            for start in range(0, len(ids), size):
-                piece = torch.tensor([ids[start : start + size]], device=model.device)
-                if piece.shape[1] > 1:
+
+    def read(text: str) -> tuple[float, int]:
+        ids = tokenizer(text, verbose=False)["input_ids"]
+        total, count = 0.0, 0
+        for start in range(0, len(ids), size):
+            piece = torch.tensor([ids[start : start + size]], device=model.device)
+            if piece.shape[1] > 1:
+                with torch.inference_mode():
                     logits = model(input_ids=piece, use_cache=False).logits[0, :-1].float()
                     total += torch.nn.functional.cross_entropy(logits, piece[0, 1:], reduction="sum").item()
-                    count += piece.shape[1] - 1
-            results.append((total, count))
+                count += piece.shape[1] - 1
+        return total, count
+
+    results: list[tuple[float, int]] = []
+    with (
+        track("reading running text", total=len(texts)) as advance,
+        side_by_side(model.device, len(texts)) as run,
+    ):
+        for found in run(read, texts):
+            results.append(found)
             advance(1)
     return results
 
@@ -184,7 +197,8 @@ def _batches(rows: Sequence[_Row], size: int) -> Iterator[list[_Row]]:
     tokens = 0
     for row in sorted(rows, key=lambda row: len(row.ids)):
         tokens += len(row.ids)
-        if batch and (len(batch) == size or len(row.ids) * (len(batch) + 1) > PADDING * tokens):
+        padded = len(row.ids) * (len(batch) + 1)
+        if batch and (len(batch) == size or padded > max(PADDING * tokens, tokens + SLACK)):
             yield batch
             batch, tokens = [], len(row.ids)
         batch.append(row)

@@ -16,49 +16,17 @@ With `established_alone` an established source carries an ADD, UPDATE or DELETE 
 of them as `high_risk_votes`): what one of them says falsely then comes in.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from functools import cached_property, lru_cache
 
 from guards.base import Decision, Score, Verdict
 from guards.conflicts import Change
-from guards.copies import NEAR_COPY, near_copies
+from guards.copies import NEAR_COPY
 from guards.divergence import TAU, WEIGHTS, share_against, trust_of
-from guards.sources import RANK, Sources, Tier, host_of, registrable_domain, remember
+from guards.origins import Statement, grouped, heard_of
+from guards.sources import RANK, Sources, Tier
 from registry.records import RiskTier
-from registry.text import normalise
-
-_VIA = re.compile(
-    r"\b(?:via|mirror of|mirroring|copy of|copied from|reprint(?:ed)? (?:of|from)|syndicated (?:by|from)|"
-    r"republished from|reposted from|feed of|quoting|citing|according to)\s+(.+)",
-    re.IGNORECASE,
-)
-_ECHOES = frozenset(
-    (
-        *("mirror", "mirrors", "cdn", "copy", "copies", "cache", "cached", "mobile", "amp", "lite", "app", "rss"),
-        *("feed", "syndication", "syndicated", "repost", "reposts", "reprint", "backup", "archive", "archived"),
-        *("edition", "online", "web", "website", "site", "net", "com", "org", "www", "bot", "beta", "live", "daily"),
-    )
-)
-"""Words in a source's name that make it an echo of the name without them ("Factblog mirror 2")."""
-_MIN_SLUG_WORDS = 4
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One row that says something, as far as its origin goes.
-
-    Attributes:
-        source: name of the source as the row gives it.
-        url: where it says so.
-        text: words of the source that came with the row, empty when none did.
-    """
-
-    source: str
-    url: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +53,7 @@ class Support:
         """Whether it is more than a few weak voices."""
         return self.tier != "weak" or self.votes >= quorum
 
-    @property
+    @cached_property
     def trust(self) -> float:
         """The trust of its independent sources together (guards/divergence.py)."""
         return trust_of(self.by_tier)
@@ -93,82 +61,22 @@ class Support:
 
 def support(statements: Sequence[Statement], sources: Sources, near_copy: float = NEAR_COPY) -> Support:
     """Count the independent sources behind statements that say the same."""
-    groups = independent(statements, sources, near_copy)
-    by_tier: dict[Tier, int] = defaultdict(int)
+    heard = [heard_of(statement, sources) for statement in statements]
+    groups = grouped(statements, heard, near_copy)
+    by_tier: dict[Tier, int] = {}
     silenced = 0
     for group in groups:
-        found = [sources.find(statements[place].source, statements[place].url) for place in group]
-        heard = [each.tier for each in found if each.votes]
-        if heard:
-            by_tier[max(heard, key=RANK.__getitem__)] += 1
+        tiers = [tier for place in group if (tier := heard[place].tier) is not None]
+        if tiers:
+            best = max(tiers, key=RANK.__getitem__)
+            by_tier[best] = by_tier.get(best, 0) + 1
         else:
             silenced += 1
-    best: Tier = max(by_tier, key=RANK.__getitem__, default="weak")
-    names = tuple(dict.fromkeys(each.source or each.url for each in statements))
-    false_names = dict.fromkeys(each.source for each in statements if sources.impersonates(each.source, each.url))
-    return Support(len(groups) - silenced, len(statements), best, dict(by_tier), names, tuple(false_names))
-
-
-def independent(statements: Sequence[Statement], sources: Sources, near_copy: float = NEAR_COPY) -> list[list[int]]:
-    """Group statements (by position) so that copies of one another are together: one group, one vote."""
-    parent = list(range(len(statements)))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    first: dict[tuple[str, str], int] = {}
-    for place, statement in enumerate(statements):
-        for mark in _marks(statement, sources):
-            parent[root(place)] = root(first.setdefault(mark, place))
-    for place, original in near_copies([statement.text for statement in statements], near_copy).items():
-        parent[root(place)] = root(original)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(statements)):
-        groups[root(place)].append(place)
-    return list(groups.values())
-
-
-def _marks(statement: Statement, sources: Sources) -> list[tuple[str, str]]:
-    """What shows the origin of a statement; two statements with a mark in common are of one origin."""
-    key = statement.source, host_of(statement.url)
-    origin = sources.origins.get(key)
-    if origin is None:
-        origin = _origin(statement, sources)
-        remember(sources.origins, key, origin)
-    marks = list(origin)
-    tail = _path(statement.url).rstrip("/").rsplit("/", 1)[-1]
-    title = normalise(re.sub(r"\.\w{2,5}$", "", tail)) if len(tail) >= _MIN_SLUG_WORDS else ""
-    if len(title.split()) >= _MIN_SLUG_WORDS:
-        marks.append(("title", title))
-    # Whoever leaves no mark at all is the same nobody.
-    return [mark for mark in marks if mark[1]] or [("nobody", "")]
-
-
-def _origin(statement: Statement, sources: Sources) -> tuple[tuple[str, str], ...]:
-    """The marks that follow from a source's name and the host of its link."""
-    found = sources.find(statement.source, statement.url)
-    fold = sources.fold
-    marks = [("name", fold(_VIA.sub("", statement.source))), ("name", fold(found.copies or found.name))]
-    marks += [("name", fold(hit)) for hit in _VIA.findall(statement.source)]
-    words = [word for word in fold(statement.source).split() if word not in _ECHOES and not word.isdigit()]
-    marks.append(("name", " ".join(words)))
-    domain = registrable_domain(statement.url)
-    marks.append(("domain", domain))
-    owner = sources.owner(statement.url)
-    if owner is not None:
-        marks.append(("name", fold(owner.copies or owner.name)))
-    return tuple(marks)
-
-
-def _path(url: str) -> str:
-    """The path of a link; empty where it is none."""
-    try:
-        return urlsplit(url).path
-    except ValueError:
-        return ""
+    first: Tier = max(by_tier, key=RANK.__getitem__, default="weak")
+    names = tuple(dict.fromkeys([each.source or each.url for each in statements]))
+    false_names = [each.source for each, one in zip(statements, heard, strict=True) if one.impersonated]
+    rows = len(statements)
+    return Support(len(groups) - silenced, rows, first, by_tier, names, tuple(dict.fromkeys(false_names)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +97,7 @@ class Claim:
     known_tier: Tier = "weak"
     risk_tier: RiskTier = "low"
 
-    @property
+    @cached_property
     def divergence(self) -> float:
         """S_div of the claim: those who say it against the strongest rival, or against the known fact that it touches.
 
@@ -264,11 +172,16 @@ class ConsensusGuard:
         return words
 
     def _verdict(self, decision: Decision, case: Claim, words: str, rule: str = "consensus") -> Verdict:
-        votes = float(case.support.votes)
-        rows, far = case.support.rows, case.divergence
-        scores = (
-            Score("independent_sources", votes, votes, votes, rows, float(self.quorum)),
-            Score("divergence", far, far, far, rows, self.tau),
-        )
+        scores = _scores(case.support.votes, case.support.rows, case.divergence, self.quorum, self.tau)
         evidence = (("rule", rule), ("column", "source"), ("value", ", ".join(case.support.names[:3])))
         return Verdict(self.name, decision, words, scores, evidence)
+
+
+@lru_cache(maxsize=1 << 12)
+def _scores(sources: int, rows: int, far: float, quorum: int, tau: float) -> tuple[Score, Score]:
+    """The measured figures of a verdict; most rows of a feed have the same."""
+    votes = float(sources)
+    return (
+        Score("independent_sources", votes, votes, votes, rows, float(quorum)),
+        Score("divergence", far, far, far, rows, tau),
+    )

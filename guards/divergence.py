@@ -63,7 +63,8 @@ def share_against(trust: float, against: float) -> float:
 def trust_of(by_tier: Mapping[Tier, float]) -> float:
     """Trust of independent sources, counted by tier."""
     weak = min(WEAK_AT_MOST, WEIGHTS["weak"] * by_tier.get("weak", 0))
-    return weak + sum(WEIGHTS[tier] * by_tier.get(tier, 0) for tier in ("established", "authoritative") if tier)
+    listed = WEIGHTS["established"] * by_tier.get("established", 0)
+    return weak + listed + WEIGHTS["authoritative"] * by_tier.get("authoritative", 0)
 
 
 def divergences(voices: Sequence[Voice]) -> list[Divergence]:

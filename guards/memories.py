@@ -7,7 +7,7 @@
 A-MemGuard (arXiv 2510.02373) checks a memory against the paths of those retrieved with it, and so needs most of them to
 be honest. Here each memory is asked, in this order; the first that speaks against it is its reason:
 
-    instruction   does its text give orders to the reader?
+    instruction   does its text give orders to the reader? (questions logged with their outcome do not)
     trigger       is it still about the question without the words that it shares with it letter by letter?
                   (AgentPoison, arXiv 2407.12784: poison is found by a phrase, not by its matter)
     lesson        was this end found false for this matter before?
@@ -25,13 +25,12 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from guards.base import Decision, Score, Verdict
-from guards.consensus import Statement, independent
 from guards.divergence import Divergence, Voice, divergences
 from guards.lessons import Embed, Lesson, Lessons, consult
+from guards.origins import Statement, independent
 from guards.paths import Path, PathReader, TextReader, content, of_triple, shared_runs, without
-from guards.patterns import INSTRUCTIONS
 from guards.recalls import Memory, MemoryPolicy, Recall, Review, Rule, Weighed
-from guards.sensitivity import find, folded
+from guards.sensitivity import InstructionGuard, folded
 from guards.sources import Sources, Tier
 from registry.text import normalise
 
@@ -49,12 +48,8 @@ class PathJudge(Protocol):
 
 
 def orders_in(text: str) -> str:
-    """What in a text gives orders to its reader, by sentence; empty if nothing does. A question is no order."""
-    for sentence in _SENTENCES.split(folded(text)):
-        hit = None if sentence.endswith("?") else find(INSTRUCTIONS, sentence)
-        if hit:
-            return hit[0]
-    return ""
+    """What in a text gives orders to its reader, by the rules and the model of admission; empty if nothing does."""
+    return InstructionGuard().order(folded(text))
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ class MemoryGuard:
 
     def _alone(self, query: str, memory: Memory, path: Path, related: float, at: date) -> tuple[Rule, str]:
         """What speaks against a memory whatever the others say."""
-        order = self.orders(_beside(query, memory.text))
+        order = self.orders(_beside(query, _statements(memory)))
         if order:
             return "instruction", f"its text holds {order}, and memories are data"
         if related < self.policy.related:
@@ -241,6 +236,13 @@ class MemoryGuard:
             decision, words = "pass", f"{len(kept)} of {total} memories may be relied on"
         dropped = tuple((item.rule, f"{item.memory.id}: {item.words}") for item in items if item.rule)
         return Verdict(self.name, decision, words, scores, dropped)
+
+
+def _statements(memory: Memory) -> str:
+    """What a memory says; where it goes on to an action, its questions are what was asked once, and no orders."""
+    if not memory.action:
+        return memory.text
+    return " ".join(one for one in _SENTENCES.split(memory.text) if not one.rstrip().endswith("?"))
 
 
 def _beside(query: str, text: str) -> str:

@@ -225,7 +225,7 @@ def open_answerer(
         known_at: only what was recorded up to this moment; the champion is then the one of that moment.
 
     Raises:
-        InputError: there is no such release, or nothing was published by then.
+        InputError: there is no such release, it was pruned, or nothing was published by then.
         IntegrityError: the snapshot or the index is not as recorded.
     """
     from pipelines.rebuild import rebuild
@@ -233,6 +233,7 @@ def open_answerer(
     from registry.artifacts import checked
     from registry.facts import FactStore, read_snapshot, view
     from registry.ledger import Ledger
+    from registry.pruning import PruningStore
     from registry.releases import ReleaseStore
 
     settings = Settings.load()
@@ -241,7 +242,7 @@ def open_answerer(
         forgotten = Tombstones.of(ledger)
         if release is None:
             release = "champion" if known_at is None else store.champion_at(known_at)
-        chosen = store.get(release)
+        chosen = PruningStore(ledger).kept(release)
         index = open_index(home, checked(home.snapshots, chosen.index_snapshot))
         if setting == "online":
             facts = view(FactStore(ledger).events(store.lineage(chosen.number)), known_at=known_at)

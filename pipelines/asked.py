@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from registry.contents import GONE_ROW
 from registry.digests import digest_bytes
 from registry.errors import InputError, UnknownNameError
 from registry.events import RowRelease
@@ -166,5 +167,7 @@ def told(content: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{row.get('op', '') or 'ADD or UPDATE'}: {row.get('subject')} · {row.get('relation')} · {row.get('object')}"
         for row in content["rows"]
+        if row != GONE_ROW
     ]
+    lines += ["a row that was forgotten"] * content["rows"].count(GONE_ROW)
     return [*lines, *(f"{content['operation']} fact {fact_id}" for fact_id in content["facts"])]

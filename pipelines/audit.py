@@ -19,11 +19,13 @@ from pipelines.data_docs import data_docs
 from pipelines.log_checks import NO_PINS, Pins
 from pipelines.settings import Settings
 from registry.checkpoints import CheckpointStore, log_verifier
+from registry.compactions import CompactionStore
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactStore, view
 from registry.feeds import FeedStore
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.pruning import Pruning, PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
 
@@ -44,6 +46,7 @@ class AuditResult:
         report: path of the report, where one was written.
         freshness: what `pipelines.freshness_audit` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
+        pruned: what is not there since it was pruned, one line a pruning.
     """
 
     problems: tuple[str, ...]
@@ -51,6 +54,7 @@ class AuditResult:
     report: str = ""
     freshness: Mapping[str, Any] = field(default_factory=dict)
     leakage: tuple[Verdict, ...] = ()
+    pruned: tuple[str, ...] = ()
 
     @property
     def leaks(self) -> bool:
@@ -113,7 +117,8 @@ def run(home: Home, questions: int = 0) -> AuditResult:
         found = _verify(home, ledger)
         loaded, problems = _rebuilt(home, champion)
         checked = {**found.checked, "rebuilt_releases": 1}
-        found = AuditResult((*found.problems, *problems), checked, leakage=leakage(home, ledger, champion, loaded))
+        leaks = leakage(home, ledger, champion, loaded)
+        found = replace(found, problems=(*found.problems, *problems), checked=checked, leakage=leaks)
         found = replace(found, freshness=_freshness(home, ledger, champion, questions))
         path = _write(home, champion, report_data(ledger, champion, found), None)
     return replace(found, report=str(path))
@@ -158,19 +163,32 @@ def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = Fa
     from pipelines.integrity import verify_home
 
     problems = verify_home(home, ledger, pins=pins, rebuild=rebuild)
-    releases = ReleaseStore(ledger).all()
+    pruned, every = PruningStore(ledger), ReleaseStore(ledger).all()
+    releases = [one for one in every if one.number not in pruned.releases]
     artefacts = {digest for one in releases for digest in (*one.deltas, one.facts_snapshot, one.index_snapshot)}
+    artefacts -= pruned.gone("deltas")
     checked = {
         "ledger_entries": ledger.head().size,
         "checkpoints": len(CheckpointStore(ledger).all()),
-        "releases": len(releases),
+        "releases": len(every),
         "artefacts": len(artefacts),
         "facts": len(FactStore(ledger).events()),
         "feeds": len(FeedStore(ledger).runs()),
     }
+    if compactions := CompactionStore(ledger).all:
+        checked["compactions"] = len(compactions)
     if rebuild:
         checked["rebuilt_releases"] = len(releases)
-    return AuditResult(tuple(problems), checked)
+    if pruned.releases:
+        checked["pruned_releases"] = len(pruned.releases)
+    return AuditResult(tuple(problems), checked, pruned=tuple(map(_told, pruned.all)))
+
+
+def _told(pruning: Pruning) -> str:
+    """What a pruning took away, in words."""
+    numbers = ", ".join(map(str, pruning.releases)) or "none"
+    gone = ", ".join(f"{len(digests)} {kind}" for kind, digests in pruning.gone.items() if digests) or "nothing"
+    return f"releases {numbers}: {pruning.words}; {gone} not kept"
 
 
 def _checkpoint(ledger: Ledger) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ def looked_up(prompts: Sequence[str], deltas: Sequence["ContextDelta"], encoder:
         shapes.setdefault(item.fact.relation, _own_shape(item))
     index = None
     if encoder is not None:
-        index = Index.of({item.fact.id: item.sentence for item in items}, encoder, RagConfig(), None)
+        index = Index.of({item.fact.id: item.sentence for item in items}, encoder, RagConfig(), {})
     known = [KnownFact(item.fact, "rag", 1) for item in items]
     resolver = Resolver(catalogue, known, index, shapes=shapes)
     found = resolver.resolve_many(prompts, datetime.now(UTC).date())

@@ -14,12 +14,14 @@ from registry.approvals import Approvals
 from registry.artifacts import write_whole
 from registry.certificate import Certificate
 from registry.checkpoints import log_keys, log_signer
+from registry.compactions import CompactionStore
 from registry.digests import digest_bytes
 from registry.errors import BlockedError, InputError
 from registry.events import FactEvent
 from registry.facts import FactStore
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.pruning import PruningStore
 from registry.records import LedgerEntry, Release
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN
@@ -107,12 +109,14 @@ def write_page(home: Home, ref: str) -> tuple[Path, Path]:
 def certificate_problems(home: Home, ledger: Ledger) -> Iterator[str]:
     """Certificates that are gone, changed, not the log's, or not what ledger and artefacts say of their release.
 
-    What was forgotten since cannot be derived any more; the certificates of its releases are held by their digests.
+    What was forgotten or pruned since cannot be derived any more; the certificates of its releases are held by their
+    digests.
     """
     releases = {release.number: release for release in ReleaseStore(ledger).all()}
     entries = {entry.payload["release"]: entry for entry in ledger.entries(CERTIFIED)}
     publics = list(log_keys(ledger)) if entries else []
     changed = {one["release"]: entry.seq for entry in ledger.entries(FORGOTTEN) for one in entry.payload["releases"]}
+    gone = {digest for digest in PruningStore(ledger).gone("deltas") if not (home.deltas / digest).is_dir()}
     for number, entry in entries.items():
         path = path_of(home, number)
         if not path.is_file():
@@ -127,7 +131,7 @@ def certificate_problems(home: Home, ledger: Ledger) -> Iterator[str]:
             ["the log has no key that could have signed it"]
         ]
         yield from (f"release {number}: its certificate: {words}" for words in min(found, key=len))
-        if changed.get(number, -1) > entry.seq:
+        if changed.get(number, -1) > entry.seq or set(releases[number].deltas) & gone:
             continue
         derived = json.loads(json.dumps(body_of(home, ledger, releases[number])))
         wrong = [name for name, value in derived.items() if certificate.body.get(name) != value]
@@ -162,7 +166,7 @@ def body_of(home: Home, ledger: Ledger, release: Release) -> dict[str, Any]:
         "F3": {
             "base": release.base_digest,
             "weights": release.weights_digest,
-            "changes_weights": release.deltas != (parent.deltas if parent else ()) and bool(release.deltas),
+            "changes_weights": _changes_weights(ledger, release, parent),
             "deltas": [_delta(home, digest) for digest in release.deltas],
             "memories": _counted(brought),
             "paths": {one.fact.id: one.memory for one in brought if one.memory != "rag"},
@@ -187,6 +191,12 @@ def body_of(home: Home, ledger: Ledger, release: Release) -> dict[str, Any]:
             "frameworks": FRAMEWORKS,
         },
     }
+
+
+def _changes_weights(ledger: Ledger, release: Release, parent: Release | None) -> bool:
+    """Whether a release has other deltas than its parent, whether or not those were merged since."""
+    before, now = (CompactionStore(ledger).expanded(one).deltas if one else () for one in (parent, release))
+    return bool(release.deltas) and now != before
 
 
 def _entries(ledger: Ledger, release: Release) -> Sequence[LedgerEntry]:

@@ -1,16 +1,20 @@
 """Does every release still come out of its base and its deltas as recorded?
 
-Each base is loaded once, and each delta put on once for all releases that begin with the same ones.
+And do the checkpoints into which deltas were merged? Each base is loaded once, and each delta put on once for all
+releases that begin with the same ones.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from registry.artifacts import checked
+from registry.compactions import CompactionStore
 from registry.errors import DmmGovError
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
 
@@ -26,16 +30,36 @@ def chain_problems(home: Home, ledger: Ledger) -> Iterator[str]:
         ledger: its ledger.
     """
     groups: dict[tuple[str, str], list[Release]] = {}
-    for release in ReleaseStore(ledger).all():
+    every = {release.number: release for release in ReleaseStore(ledger).all()}
+    pruned = PruningStore(ledger)
+    merged = [
+        form
+        for one in CompactionStore(ledger).all
+        for form in (
+            one.chain(every[one.release]),
+            replace(every[one.release], base_digest=one.weights, deltas=one.kept),
+        )
+    ]
+    kept = [release for release in every.values() if release.number not in pruned.releases]
+    for release in (one for one in (*kept, *merged) if not _pruned(home, pruned, one)):
         groups.setdefault((release.model, release.base_digest), []).append(release)
     for releases in groups.values():
         yield from _group(home, releases)
 
 
+def _pruned(home: Home, pruned: PruningStore, release: Release) -> bool:
+    """Whether the checkpoint or a delta of a release, in this form, is gone since it was pruned."""
+    bases, deltas = pruned.gone("bases"), pruned.gone("deltas")
+    first = next(iter(CompactionStore(pruned.ledger).below(release)), None)
+    return (first is not None and first.artefact in bases) or any(
+        digest in deltas and not (home.deltas / digest).exists() for digest in release.deltas
+    )
+
+
 def _group(home: Home, releases: Sequence[Release]) -> Iterator[str]:
     """The releases of one base."""
     from editors.load import load_model
-    from pipelines.models import resolve
+    from pipelines.bases import base_place
 
     chains: dict[tuple[str, ...], list[Release]] = {}
     for release in releases:
@@ -43,7 +67,7 @@ def _group(home: Home, releases: Sequence[Release]) -> Iterator[str]:
     first = releases[0]
     with track(f"rebuild releases on {first.model}", total=len(chains)) as advance:
         try:
-            loaded = load_model(resolve(home, first.model), device="cpu")
+            loaded = load_model(base_place(home, first), device="cpu")
         except DmmGovError as error:
             numbers = ", ".join(str(release.number) for release in releases)
             yield f"releases {numbers} cannot be rebuilt: {error}"

@@ -18,33 +18,41 @@ def diff(home: Home, old: str, new: str) -> dict[str, Any]:
 
     Returns:
         Plain values: `from` and `to` (numbers), `facts` (see `compare_facts`), `deltas` (`added`, `removed`: digests),
-        `same_base`, `same_weights`, `gates` (see `compare_gates`) and `answers` (see `compare_answers`).
+        `same_base`, `same_weights`, `gates` (see `compare_gates`), `answers` (see `compare_answers`) and `pruned`:
+        which of the two was pruned, so that their answers cannot be compared.
 
     Raises:
         InputError: there is no such release.
         IntegrityError: a snapshot or an index is not as recorded.
     """
+    from registry.compactions import CompactionStore
     from registry.facts import FactStore, view
     from registry.ledger import Ledger
+    from registry.pruning import PruningStore
     from registry.releases import ReleaseStore
 
     with Ledger.open(home) as ledger:
         store, facts = ReleaseStore(ledger), FactStore(ledger)
         before, after = store.get(old), store.get(new)
+        pruned = PruningStore(ledger).releases.keys() & {before.number, after.number}
+        first, second = (CompactionStore(ledger).expanded(release) for release in (before, after))
         known = [view(facts.events(store.lineage(release.number))) for release in (before, after)]
     facts_differ = compare_facts(*known)
     return {
         "from": before.number,
         "to": after.number,
-        "same_base": before.base_digest == after.base_digest,
+        "same_base": first.base_digest == second.base_digest,
         "same_weights": before.weights_digest == after.weights_digest,
         "facts": facts_differ,
         "deltas": {
-            "added": [digest for digest in after.deltas if digest not in before.deltas],
-            "removed": [digest for digest in before.deltas if digest not in after.deltas],
+            "added": [digest for digest in second.deltas if digest not in first.deltas],
+            "removed": [digest for digest in first.deltas if digest not in second.deltas],
         },
         "gates": compare_gates(before, after),
-        "answers": compare_answers(home, before, after, [one for kind in facts_differ.values() for one in kind]),
+        "answers": []
+        if pruned
+        else compare_answers(home, before, after, [one for kind in facts_differ.values() for one in kind]),
+        "pruned": sorted(pruned),
     }
 
 

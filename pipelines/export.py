@@ -16,6 +16,7 @@ from registry.facts import FactStore, view
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.progress import track
+from registry.pruning import PruningStore
 from registry.records import KnownFact, Release
 from registry.releases import ReleaseStore
 
@@ -56,14 +57,14 @@ def export(home: Home, ref: str, folder: Path) -> ExportResult:
         folder: where to write; new or empty.
 
     Raises:
-        InputError: no such release, or a folder that cannot be used.
+        InputError: no such release, one that was pruned, or a folder that cannot be used.
         IntegrityError: the release does not come out as recorded.
     """
     folder = folder.expanduser().resolve()
     _check_target(folder)
     with Ledger.open(home) as ledger:
         releases = ReleaseStore(ledger)
-        release = releases.get(ref)
+        release = PruningStore(ledger).kept(ref)
         known = view(FactStore(ledger).events(releases.lineage(release.number)), valid_at=datetime.now(UTC).date())
     with staged(folder.parent) as scratch, track(f"export release {release.number}", total=2) as advance:
         content = scratch / "content"

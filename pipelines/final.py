@@ -45,16 +45,14 @@ def with_carried(
     delta = repaired.written.delta
     if bench is None or delta is None:
         return repaired
-    settings, probes = place.settings, place.settings.policy.probes
+    settings, probes = place.settings, place.settings.policy.probes.of_run(routed.quick)
     held = [item for item in routed.requests if item.fact.id in set(delta.fact_ids)]
     today = [item for item in known if item.fact.holds_on(place.today)]
-    per_kind = probes.ported_quick if routed.quick else probes.ported
-    ported = portability_questions(held, today, settings.catalogue, per_kind)
+    ported = portability_questions(held, today, settings.catalogue, probes.ported)
     for item in ported:
         bench.asker.before.setdefault(item.prompt, "")
     with track("ask what is carried along"):
-        count = probes.general_quick if routed.quick else probes.general
-        general = sure(settings.general[:count], bench.asker)
+        general = sure(settings.general[: probes.general], bench.asker)
         seen = bench.observe(repaired.written, [*general, *ported])
     return replace(repaired, final=(*repaired.final, *seen))
 
@@ -95,19 +93,23 @@ def chat_form(routed: "Routed", written: Written, loaded: "LoadedModel | None") 
     return shares([holds_answer(one.text, item.answers) for one, item in zip(said, asked, strict=True)])
 
 
+def texts_read(place: Workplace, quick: bool) -> tuple[str, ...]:
+    """The running text that is read; a quick run reads half of it."""
+    return place.settings.running_text[: place.settings.policy.probes.of_run(quick).texts]
+
+
 def read_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[tuple[float, int], ...]:
-    """Likelihood of the running text; a quick run reads half of it."""
+    """Likelihood of the running text."""
     from editors.generate import token_nll
 
     assert loaded is not None, "a batch on the bench has its model"
-    texts = place.settings.running_text[: place.settings.policy.probes.texts // (2 if quick else 1)]
-    return tuple(token_nll(loaded.model, loaded.tokenizer, texts))
+    return tuple(token_nll(loaded.model, loaded.tokenizer, texts_read(place, quick)))
 
 
 def long_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[str, ...]:
     """What the model writes on from the running text; nothing in a quick run."""
-    probes = place.settings.policy.probes
-    if quick or loaded is None:
+    probes = place.settings.policy.probes.of_run(quick)
+    if not probes.long_texts or loaded is None:
         return ()
     with track("write long texts"):
         return tuple(written_on(loaded, place.settings.running_text[: probes.long_texts], probes.long_tokens))

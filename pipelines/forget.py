@@ -4,7 +4,7 @@ Order, and what a kill leaves behind at each point (`recover` ends what was begu
 
 1. an intent is noted: the ids, who, a digest of why;
 2. a release without it becomes the champion: retracted, out of the deltas and the index, suppressed where the base
-   model itself says it;
+   model itself says it; the gates are asked again (`pipelines.forget_gates`), and one that does not pass ends it here;
 3. snapshots, indexes and deltas of all releases that held it are made again without it, beside the old ones; caches,
    reports, lessons, logs and other databases are cleaned;
 4. one transaction deletes the keys of all content that spoke of it and appends the entry "forgotten", which names the
@@ -13,38 +13,34 @@ Order, and what a kill leaves behind at each point (`recover` ends what was begu
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.forget_artifacts import Cleaner, told_of
+from pipelines.forget_audit import audited
 from pipelines.forget_places import Place, clean
-from pipelines.forget_plan import Plan, known_now, plan_of, spoken_keys
+from pipelines.forget_plan import Plan, known_now, plan_of, speaks, spoken_keys
+from pipelines.forget_release import GatesError, Order, Released, released
 from pipelines.forget_result import ForgetResult
 from pipelines.forget_versions import renew_versions, stale_versions
 from pipelines.leftovers import search
-from pipelines.publish import ReleaseDraft, publish
 from pipelines.recovery import Checkpoint, orphans, passing, recover
 from pipelines.settings import Settings
 from registry.database import purge
-from registry.errors import InputError
-from registry.events import FactEvent
-from registry.facts import FactStore
+from registry.errors import BlockedError, InputError
 from registry.home import Home
 from registry.intents import IntentStore
-from registry.ledger import Ledger
+from registry.ledger import Event, Ledger
 from registry.locks import writer
 from registry.progress import track
-from registry.records import Release
+from registry.pruning import PruningStore
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN, fingerprint, make_pepper, shred
 
-if TYPE_CHECKING:
-    from pipelines.suppress import Suppression
-
-REASON = "forgotten on request"
-"""Reason of the retraction: the person's own words are kept as a digest only."""
+BLOCKED = "forgetting_blocked"
+"""Ledger kind: a gate, or a request that is not approved any more, forbade it; nothing was forgotten."""
 WAIT_S = 3600.0
 
 
@@ -54,9 +50,13 @@ def forget(
     *,
     actor: str,
     reason: str,
-    request: str | None = None,
+    request: int | None = None,
     subject: str = "",
     relation: str = "",
+    despite_gates: str = "",
+    at: datetime | None = None,
+    entries: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    check: Callable[[Ledger], None] | None = None,
     checkpoint: Checkpoint = passing,
 ) -> ForgetResult:
     """Forget facts, or everything about a subject.
@@ -66,181 +66,177 @@ def forget(
         fact_ids: ids of facts, or beginnings of ids that are clear.
         actor: who does it.
         reason: why; only a keyed digest of it is kept.
-        request: id of the approved request that asks for it, where there is one.
+        request: number of the approved request that asks for it, where there is one.
         subject: everything about whom; facts and rows that never became facts.
         relation: only this relation of the subject.
+        despite_gates: why it is done although gates may not pass; only a keyed digest of it is kept.
+        at: when; now where it is not given.
+        entries: further ledger entries of the transaction that publishes the release without it, or of the one that
+            deletes the keys where the champion did not know it.
+        check: called in that transaction before anything is written; what it raises stops the forgetting.
         checkpoint: called at every point at which a kill could leave something behind.
 
     Raises:
         InputError: nothing to forget is named, a fact is not there, or a reason is missing.
+        BlockedError: a gate forbids what would be left; nothing was forgotten.
         BusyError: another writer is at work.
     """
     if not reason.strip() or not actor.strip():
         raise InputError("who forgets, and why", f"by {actor!r}, reason {reason!r}", "say both")
     if not fact_ids and not subject.strip():
         raise InputError("ids of facts, or a subject", "neither", "name what to forget")
+    moment = at or datetime.now(UTC)
     with writer(home, wait_s=WAIT_S), Ledger.open(home) as ledger:
         recover(home, ledger)
         plan = plan_of(ledger, Settings.load().catalogue, fact_ids, subject.strip(), relation.strip())
-        with ledger.transaction() as txn:
-            key = make_pepper(txn)
-            body = {
-                "token": secrets.token_hex(16),
-                "facts": list(plan.ids),
-                "subject": plan.subject,
-                "relation": plan.relation,
-                "actor": actor.strip(),
-                "reason": fingerprint(key, "reason", reason.strip()),
-                "request": request,
-            }
-            IntentStore(ledger).set(txn, "forget", body)
+        asked = {"actor": actor.strip(), "request": request, "at": moment.isoformat()}
+        body = _intended(ledger, plan, asked, reason.strip(), despite_gates.strip())
         checkpoint("forgetting noted")
-        return _carried_out(home, ledger, plan, body, checkpoint)
+        order = Order(body, moment, tuple(entries), check, checkpoint)
+        return _unless_blocked(home, ledger, plan, order)
 
 
-def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Checkpoint = passing) -> None:
-    """End what a killed run of `forget` began."""
+def _intended(ledger: Ledger, plan: Plan, asked: Mapping[str, Any], reason: str, despite_gates: str) -> dict[str, Any]:
+    """Note the intent; the words of people are in it as keyed digests."""
+    with ledger.transaction() as txn:
+        key = make_pepper(txn)
+        body = {
+            **asked,
+            "token": secrets.token_hex(16),
+            "facts": list(plan.ids),
+            "subject": plan.subject,
+            "relation": plan.relation,
+            "reason": fingerprint(key, "reason", reason),
+            "despite": fingerprint(key, "despite", despite_gates) if despite_gates else "",
+        }
+        IntentStore(ledger).set(txn, "forget", body)
+    return body
+
+
+def resume(home: Home, ledger: Ledger, body: Mapping[str, Any], checkpoint: Checkpoint = passing) -> bool:
+    """End what a killed run of `forget` began, under the time at which that began.
+
+    Returns:
+        False where a gate, or a request that was ended since, forbids it.
+    """
     done = [entry for entry in ledger.entries(FORGOTTEN) if entry.payload["token"] == body["token"]]
     if done:
         _swept(home, ledger, checkpoint)
-        return
+        return True
     catalogue = Settings.load().catalogue
-    _carried_out(
-        home, ledger, plan_of(ledger, catalogue, body["facts"], body["subject"], body["relation"]), body, checkpoint
-    )
+    plan = plan_of(ledger, catalogue, body["facts"], body["subject"], body["relation"])
+    begun = datetime.fromisoformat(body["at"]) if "at" in body else datetime.now(UTC)
+    order = Order(body, begun, checkpoint=checkpoint)
+    try:
+        _unless_blocked(home, ledger, plan, order)
+    except BlockedError:
+        return False
+    return True
 
 
-def _carried_out(
-    home: Home, ledger: Ledger, plan: Plan, body: Mapping[str, Any], checkpoint: Checkpoint
-) -> ForgetResult:
+def _mandated(ledger: Ledger, plan: Plan, order: Order) -> Order:
+    """The order with the word of the request behind it, where it has none yet and that is not noted as done.
+
+    Raises:
+        BlockedError: the request is not approved any more.
+    """
+    from pipelines.mandate import Mandate
+    from registry.approvals import Approvals
+
+    number = order.body["request"]
+    if number is None or order.entries or Approvals.read(ledger).get(number).state == "executed":
+        return order
+    mandate = Mandate.take(ledger, number, Settings.load(), order.at)
+    known = any(item.fact.id in plan.ids for item in known_now(ledger))
+    release = ReleaseStore(ledger).next_number() if known else None
+    return replace(order, entries=(mandate.executed_by_id(release, FORGOTTEN),), check=mandate.check)
+
+
+def _unless_blocked(home: Home, ledger: Ledger, plan: Plan, order: Order) -> ForgetResult:
+    """Carry it out, or note that it may not be.
+
+    Raises:
+        BlockedError: it may not be; the intent is gone.
+    """
+    try:
+        order = _mandated(ledger, plan, order)
+        if order.check is not None:
+            order.check(ledger)
+        return _carried_out(home, ledger, plan, order)
+    except BlockedError as error:
+        _noted(ledger, order.body, error, order.at)
+        list(orphans(home, ledger))
+        raise
+
+
+def _noted(ledger: Ledger, body: Mapping[str, Any], error: BlockedError, at: datetime) -> None:
+    """Say in the log that it was blocked, without words that may hold content, and drop the intent."""
+    gates = list(error.gates) if isinstance(error, GatesError) else []
+    payload = {name: body[name] for name in ("token", "facts", "request")} | {"gates": gates}
+    with ledger.transaction() as txn:
+        IntentStore(ledger).clear(txn, "forget")
+        ledger.append(txn, BLOCKED, payload, str(body["actor"]), at)
+
+
+def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> ForgetResult:
     """Steps 2 to 5."""
-    at = datetime.now(UTC)
+    checkpoint = order.checkpoint
     with track("forget", total=5) as advance:
         cleaner = Cleaner(home, ledger, plan.ids)
-        release, suppression = _released(home, ledger, plan, cleaner, body, at, checkpoint)
+        made = released(home, ledger, plan, cleaner, order)
         advance(1)
-        changes = {one.number: cleaner.change_of(one) for one in ReleaseStore(ledger).all()}
+        pruned = PruningStore(ledger).releases
+        every = [one for one in ReleaseStore(ledger).all() if one.number not in pruned]
+        changes = {one.number: cleaner.change_of(one) for one in every}
         checkpoint("artefacts made again")
         advance(1)
         places = clean(home, plan)
         checkpoint("places cleaned")
         advance(1)
-        entry, keys = _shredded(ledger, plan, body, changes, places, at, release, checkpoint)
+        entry, keys = _shredded(ledger, plan, order, changes, places, made, cleaner.compactions())
         checkpoint("keys deleted")
         advance(1)
         swept = _swept(home, ledger, checkpoint)
         advance(1)
-    audit = _audited(home, ledger, plan, release, suppression)
+    audit = audited(home, ledger, plan, made)
     rewritten = tuple(number for number, change in changes.items() if change)
     return ForgetResult(
         plan.ids,
         entry,
-        release.number if release is not None else None,
+        made.release.number if made.release is not None else None,
         keys,
         rewritten,
         {number: str(change["unbuildable"]) for number, change in changes.items() if "unbuildable" in change},
-        suppression,
+        made.suppression,
         (*_artefacts(changes), *places, Place("ledger: sealed content", "keys deleted", keys), *swept),
         tuple(search(home, plan.names, plan.written)),
         len(plan.shared),
         audit,
+        made.gates,
+        made.moved,
+        made.overruled,
     )
-
-
-def _audited(
-    home: Home,
-    ledger: Ledger,
-    plan: Plan,
-    release: Release | None,
-    suppression: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Ask the model of the release what it still gives away; nothing where there is none to ask."""
-    from pipelines.forgotten import behaviour
-    from pipelines.rebuild import rebuild
-
-    if release is None or "asked" not in suppression:
-        return {}
-    releases = ReleaseStore(ledger)
-    now = releases.get(release.number)
-    base = replace(now, deltas=(), weights_digest=now.base_digest)
-    before = releases.get(now.parent or now.number)
-    exact = now.weights_digest == before.weights_digest and not suppression["suppressed"]
-    model, unseen = rebuild(home, now, device="cpu"), rebuild(home, base, device="cpu")
-    found = behaviour(plan.catalogue, plan.facts, model, unseen, exact=exact)
-    with ledger.transaction() as txn:
-        ledger.append(txn, "forgetting_audited", {"facts": list(plan.ids), **found}, "dmmgov", datetime.now(UTC))
-    return found
-
-
-def _released(
-    home: Home,
-    ledger: Ledger,
-    plan: Plan,
-    cleaner: Cleaner,
-    body: Mapping[str, Any],
-    at: datetime,
-    checkpoint: Checkpoint,
-) -> tuple[Release | None, dict[str, Any]]:
-    """Publish the release without it, on top of the champion; None where the champion does not know it."""
-    champion = ReleaseStore(ledger).champion()
-    held = [item for item in known_now(ledger) if item.fact.id in plan.ids]
-    if champion is None or not held:
-        return _before(ledger, plan), {}
-    chain = cleaner.chain_of(champion)
-    found = _suppressed(home, ledger, champion, cleaner, plan, at)
-    change = cleaner.change_of(champion)
-    deltas = (*chain.deltas, *(found.deltas if found is not None else ()))
-    draft = ReleaseDraft(
-        parent=champion.number,
-        model=champion.model,
-        base_digest=champion.base_digest,
-        deltas=deltas,
-        weights_digest=found.model.digest if found is not None else chain.weights_digest,
-        events=tuple(FactEvent(0, "retract", item.fact, None, at, item.memory, 0, REASON) for item in held),
-        index=str(change.get("index_snapshot", champion.index_snapshot)),
-        actor=str(body["actor"]),
-        summary={"forgotten": len(held)},
-    )
-    release = publish(home, ledger, draft, at, checkpoint=checkpoint)
-    if found is None:
-        return release, {"why": "there is no model on this machine to ask"}
-    return release, {"asked": found.asked, "said": found.said, "suppressed": found.suppressed, "why": found.why}
-
-
-def _before(ledger: Ledger, plan: Plan) -> Release | None:
-    """The release that an earlier run published for this before it was killed, None where there is none."""
-    events = [one for one in FactStore(ledger).events() if one.kind == "retract" and one.fact.id in plan.ids]
-    numbers = [one.release for one in events if one.reason == REASON]
-    return ReleaseStore(ledger).get(numbers[-1]) if numbers else None
-
-
-def _suppressed(
-    home: Home, ledger: Ledger, champion: Release, cleaner: Cleaner, plan: Plan, at: datetime
-) -> "Suppression | None":
-    """Ask the model without it whether it says it, and suppress that; None where there is no model to ask."""
-    from pipelines.inventory import model_place
-    from pipelines.suppress import suppress
-
-    if model_place(home, champion.model) is None or cleaner.chain_of(champion).why:
-        return None
-    return suppress(home, ledger, champion, cleaner.model_of(champion), plan.facts, at)
 
 
 def _shredded(
     ledger: Ledger,
     plan: Plan,
-    body: Mapping[str, Any],
+    order: Order,
     changes: Mapping[int, Mapping[str, Any]],
     places: Sequence[Place],
-    at: datetime,
-    release: Release | None,
-    checkpoint: Checkpoint,
+    made: Released,
+    compactions: Sequence[str],
 ) -> tuple[int, int]:
     """The one transaction that deletes the keys and says so; returns the entry's number and how many keys."""
+    body, release = order.body, made.release
     keys = sorted(set(spoken_keys(ledger, plan)))
     known = [item.fact for item in known_now(ledger)]
-    told = {one.number for one in ReleaseStore(ledger).all() if _speaks(ledger, one.number, keys)}
+    told = {one.number for one in ReleaseStore(ledger).all() if speaks(ledger, one.number, keys)}
     with ledger.transaction() as txn:
+        if release is None:
+            if order.check is not None:
+                order.check(ledger)
+            ledger.append_many(txn, [Event(*one) for one in order.entries], order.actor, order.at)
         statements, questions = plan.marks(make_pepper(txn), known)
         shred(txn, keys)
         payload = {
@@ -253,21 +249,14 @@ def _shredded(
             "request": body["request"],
             "release": release.number if release is not None else None,
             "releases": told_of(changes),
+            "compactions": list(compactions),
             "versions": sorted(told | {number for number, change in changes.items() if change}),
             "places": [one.to_dict() for one in places],
         }
-        entry = ledger.append(txn, FORGOTTEN, payload, str(body["actor"]), at)
+        entry = ledger.append(txn, FORGOTTEN, payload, order.actor, order.at)
         IntentStore(ledger).set(txn, "forget", {"token": body["token"]})
-        checkpoint("before the keys are gone")
+        order.checkpoint("before the keys are gone")
     return entry.seq, len(keys)
-
-
-def _speaks(ledger: Ledger, number: int, keys: Sequence[str]) -> bool:
-    """Whether the words of a release are sealed under one of these keys."""
-    from registry.shredding import key_id, sealed_texts
-
-    entry = next(one for one in ledger.entries("published") if one.payload["release"] == number)
-    return bool({key_id(text) for text in sealed_texts(entry.payload)} & set(keys))
 
 
 def _swept(home: Home, ledger: Ledger, checkpoint: Checkpoint) -> list[Place]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.artifacts import checked, store
+from registry.compactions import Compaction, CompactionStore
 from registry.errors import DmmGovError, EditError, InputError
 from registry.facts import FactStore, write_snapshot
 from registry.home import Home
@@ -30,11 +31,13 @@ class Chain:
     Attributes:
         deltas: their digests, in order.
         weights_digest: of the base with all of them on.
+        base: digest of the weights that they are put on.
         why: why they could not be put together, so that none is left; empty where all went well.
     """
 
     deltas: tuple[str, ...]
     weights_digest: str
+    base: str
     why: str = ""
 
 
@@ -70,6 +73,8 @@ class Cleaner:
         chain = self.chain_of(release)
         if chain.deltas != release.deltas:
             change |= {"deltas": list(chain.deltas), "weights_digest": chain.weights_digest}
+        if chain.base != release.base_digest:
+            change |= {"base_digest": chain.base, "weights_digest": chain.weights_digest, "deltas": list(chain.deltas)}
         if chain.why:
             change["unbuildable"] = chain.why
         return change
@@ -102,15 +107,33 @@ class Cleaner:
         return isinstance(content, dict) and bool(self._gone & set(content.get("ids", ())))
 
     def chain_of(self, release: Release) -> Chain:
-        """The deltas of a release without the facts; its own where they name none of them."""
-        if not any(self._touched(digest) for digest in release.deltas):
-            return Chain(release.deltas, release.weights_digest)
-        if release.deltas not in self._chains:
+        """The deltas of a release without the facts; its own where they name none of them.
+
+        Where a fact was merged into the checkpoint that it stands on, it stands on the base model again.
+        """
+        compactions = CompactionStore(self.ledger)
+        if any(self._gone & set(one.facts) for one in compactions.below(release)):
+            release = compactions.expanded(release)
+        elif not any(self._touched(digest) for digest in release.deltas):
+            return Chain(release.deltas, release.weights_digest, release.base_digest)
+        key = (release.base_digest, *release.deltas)
+        if key not in self._chains:
             try:
-                self._chains[release.deltas] = self._solved(release)
+                self._chains[key] = self._solved(release)
             except DmmGovError as error:
-                self._chains[release.deltas] = Chain((), release.base_digest, f"{type(error).__name__}: {error}")
-        return self._chains[release.deltas]
+                base = release.base_digest
+                self._chains[key] = Chain((), base, base, f"{type(error).__name__}: {error}")
+        return self._chains[key]
+
+    def compactions(self) -> list[str]:
+        """The checkpoints that hold one of the facts, by the digests of their folders."""
+        return [one.artefact for one in CompactionStore(self.ledger).all if self._holds(one)]
+
+    def _holds(self, compaction: Compaction) -> bool:
+        """Whether a checkpoint, or one below it, was made with one of the facts."""
+        store = CompactionStore(self.ledger)
+        made = compaction.chain(ReleaseStore(self.ledger).get(compaction.release))
+        return any(self._gone & set(one.facts) for one in (compaction, *store.below(made)))
 
     def _touched(self, digest: str) -> bool:
         """Whether a delta names one of the facts anywhere, also among those that it could not write."""
@@ -127,9 +150,9 @@ class Cleaner:
         from editors import read_delta
         from editors.delta import parameters_digest
         from editors.load import load_model, weights_digest
-        from pipelines.models import resolve
+        from pipelines.bases import base_place
 
-        loaded = load_model(resolve(self.home, release.model), device="cpu")
+        loaded = load_model(base_place(self.home, release), device="cpu")
         kept: list[str] = []
         for digest in release.deltas:
             whole: Any = read_delta(checked(self.home.deltas, digest))
@@ -139,8 +162,8 @@ class Cleaner:
                 kept.append(store(self.home.deltas, anchored.save).digest)
                 anchored.apply(loaded.model)
         found = replace(loaded, digest=weights_digest(loaded.model))
-        self._loaded[tuple(kept)] = found
-        return Chain(tuple(kept), found.digest)
+        self._loaded[release.base_digest, *kept] = found
+        return Chain(tuple(kept), found.digest, release.base_digest)
 
     def model_of(self, release: Release) -> "LoadedModel":
         """The model of a release without the facts.
@@ -153,9 +176,9 @@ class Cleaner:
         chain = self.chain_of(release)
         if chain.why:
             raise EditError(f"the model cannot be put together without what is forgotten ({chain.why})")
-        if chain.deltas in self._loaded:
-            return self._loaded[chain.deltas]
-        wanted = replace(release, deltas=chain.deltas, weights_digest=chain.weights_digest)
+        if (chain.base, *chain.deltas) in self._loaded:
+            return self._loaded[chain.base, *chain.deltas]
+        wanted = replace(release, base_digest=chain.base, deltas=chain.deltas, weights_digest=chain.weights_digest)
         return rebuild(self.home, wanted, device="cpu")
 
 

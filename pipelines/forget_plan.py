@@ -1,12 +1,13 @@
 """What is to be forgotten, and every sealed text in the ledger that speaks of it."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pipelines.asking import key_of
+from pipelines.forget_requests import request_keys
 from registry.catalogue import Catalogue
 from registry.errors import InputError
 from registry.facts import FactStore, event_key, view
@@ -81,6 +82,15 @@ class Plan:
             return True
         return any(f" {one} " in words and f" {other} " in words for one, other in self.pairs)
 
+    def about(self, row: Mapping[str, Any]) -> bool:
+        """Whether the cells of a row speak of it."""
+        subject, relation, thing = (str(row.get(name, "")) for name in ("subject", "relation", "object"))
+        said = (self._key(subject), relation, self._key(thing))
+        if any(said == (self._key(one.subject), one.relation, self._key(one.object)) for one in self.facts):
+            return True
+        named = bool(self.subject) and said[0] == self._key(self.subject) and self.relation in ("", relation)
+        return named or self.spoken_of(text_of(dict(row)))
+
     def marks(self, key: bytes, known: Iterable[Fact]) -> tuple[list[str], list[str]]:
         """Digests of the statements, and of the questions to which nothing else that is known is an answer."""
         others = {(self._key(fact.subject), fact.relation) for fact in known if fact.id not in self.ids}
@@ -150,6 +160,7 @@ def spoken_keys(ledger: Ledger, plan: Plan) -> Iterator[str]:
         for row, body in stored(connection):
             if not isinstance(body, Shredded) and (_of_fact(body, ids) or plan.spoken_of(text_of(body))):
                 yield row_key(row["feed"], row["row"])
+    yield from request_keys(ledger, plan)
     with ledger.read() as connection:
         texts = {key_id(one) or "": one for entry in ledger.entries() for one in sealed_texts(entry.payload)}
         keys = keys_of(connection, texts)
@@ -157,6 +168,12 @@ def spoken_keys(ledger: Ledger, plan: Plan) -> Iterator[str]:
         content = open_text(keys, text)
         if not isinstance(content, Shredded) and (plan.spoken_of(text_of(content)) or _names_id(content, ids)):
             yield name
+
+
+def speaks(ledger: Ledger, number: int, keys: Sequence[str]) -> bool:
+    """Whether the words of a release are sealed under one of these keys."""
+    entry = next(one for one in ledger.entries("published") if one.payload["release"] == number)
+    return bool({key_id(text) for text in sealed_texts(entry.payload)} & set(keys))
 
 
 def text_of(value: Any) -> str:

@@ -33,6 +33,9 @@ class ForgetResult:
         leftovers: where it still stands in the home; none if all went well.
         shared: how many of its names stay because other facts use them.
         audit: what the audit of it says; nothing where it was not made.
+        gates: verdicts on what is left, as plain values; none where nothing was published in this run.
+        moved: why facts that stay known live in the index now, by id.
+        overruled: gates that do not pass and were overruled by the person who had it forgotten.
         limits: what cannot be shown.
     """
 
@@ -47,6 +50,9 @@ class ForgetResult:
     leftovers: tuple[Leftover, ...] = ()
     shared: int = 0
     audit: Mapping[str, Any] = field(default_factory=dict)
+    gates: tuple[Mapping[str, Any], ...] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
+    overruled: tuple[str, ...] = ()
     limits: tuple[str, ...] = LIMITS
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pipelines import tracking
 from pipelines.recovery import Checkpoint, aliased, passing, published_entry
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.pruning import PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
 from registry.shredding import FORGOTTEN
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def stale_versions(ledger: Ledger) -> list[int]:
     """Numbers of the releases whose MLflow version is older than what was forgotten in them."""
-    last = {entry.payload["release"]: entry.seq for entry in ledger.entries("registered")}
+    pruned, entries = PruningStore(ledger).releases, ledger.entries("registered")
+    last = {entry.payload["release"]: entry.seq for entry in entries if entry.payload["release"] not in pruned}
     wanted = {number: entry.seq for entry in ledger.entries(FORGOTTEN) for number in entry.payload.get("versions", ())}
     return sorted(number for number, seq in wanted.items() if number in last and last[number] < seq)
 

@@ -94,6 +94,7 @@ def ask_changed(
     memory: Mapping[str, str],
     loaded: "LoadedModel | None",
     replies: "Mapping[str, Reply]",
+    said: Mapping[str, str] | None = None,
 ) -> Freshness:
     """Ask about every fact of `requests`, each in the memory that `memory` names.
 
@@ -102,17 +103,21 @@ def ask_changed(
         memory: name of the memory, by fact id.
         loaded: the model in the state that is judged.
         replies: what the system answers in that state, by question; an empty system has answered nothing.
+        said: what the model has already said in that state, by prompt.
     """
     answers: dict[str, FactAnswer] = {}
     written = [request for request in requests if memory[request.fact.id] != RAG]
     if written and loaded is not None:
         from editors.generate import generate
 
-        texts = generate(loaded.model, loaded.tokenizer, [request.prompt for request in written])
-        for request, said in zip(written, texts, strict=True):
-            right = starts_with_answer(said.text, request.answers)
-            name = memory[request.fact.id]
-            answers[request.fact.id] = FactAnswer(request.fact.id, name, said.text, right, None)
+        texts = dict(said or {})
+        missing = [request.prompt for request in written if request.prompt not in texts]
+        found = generate(loaded.model, loaded.tokenizer, missing)
+        texts |= {prompt: one.text for prompt, one in zip(missing, found, strict=True)}
+        for request in written:
+            text, name = texts[request.prompt], memory[request.fact.id]
+            right = starts_with_answer(text, request.answers)
+            answers[request.fact.id] = FactAnswer(request.fact.id, name, text, right, None)
     for request in requests:
         if memory[request.fact.id] == RAG:
             reply = replies.get(question_of(request))

@@ -17,10 +17,11 @@ from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
 from pipelines.declare import record_family, run_policy
-from pipelines.final import both_answers, chat_form, long_texts, read_texts, with_carried
+from pipelines.final import both_answers, chat_form, long_texts, read_texts, texts_read, with_carried
 from pipelines.freshness import Freshness, ask_changed, ask_system, question_of
 from pipelines.indexing import index_facts
 from pipelines.probing import Asker, edit_questions, sure, untouched_questions
+from pipelines.reading import Reading
 from pipelines.record import new_events
 from pipelines.repair import Bench, Repaired
 from pipelines.route import RAG
@@ -109,7 +110,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     """
     family = record_family(place, routed.quick)
     bench = _bench(place, routed) if written.delta is not None else None
-    repaired = bench.repair(written) if bench is not None else Repaired(written, (), ())
+    repaired = bench.repair(written) if bench is not None else Repaired(written, ())
     repaired = with_carried(place, routed, bench, repaired, known_after(place, routed, repaired.written))
     repaired = _withdrawn(place, routed, repaired)
     written = repaired.written
@@ -130,8 +131,8 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         silent = replace(system, loaded=None) if system is not None else None
         replies_before = ask_system(silent, changed_questions, place.today)
         replies_before |= ask_system(system, samples.questions, place.today)
-        before = ask_changed(asked, written.memory, loaded, replies_before)
-        texts_before = read_texts(place, loaded, routed.quick) if bench is not None else ()
+        before = ask_changed(asked, written.memory, loaded, replies_before, _believed(routed))
+        texts_before = bench.reading.before if bench is not None and bench.reading is not None else ()
         long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
     with _on(written, loaded), track("ask after"):
         system = _answerer(place, known, index, loaded)
@@ -167,7 +168,16 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
         return repaired
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
     written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
-    return Repaired(written, repaired.fitted, ())
+    return Repaired(written, ())
+
+
+def _believed(routed: "Routed") -> dict[str, str]:
+    """What the model said to the requests' own prompts when it was asked for the route, in the state before."""
+    return {
+        item.prompt: routed.beliefs[item.fact.id].answers[0]
+        for item in routed.requests
+        if item.fact.id in routed.beliefs and routed.beliefs[item.fact.id].answers
+    }
 
 
 def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
@@ -177,19 +187,21 @@ def known_after(place: Workplace, routed: "Routed", written: Written) -> list[Kn
 
 def _bench(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
-    settings, probes = place.settings, place.settings.policy.probes
+    settings, probes = place.settings, place.settings.policy.probes.of_run(routed.quick)
     written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
     asker = Asker(place.loaded)
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
-    count = probes.untouched_quick if routed.quick else probes.untouched
-    drawn = untouched_questions(place.current, routed.requests, written, settings.catalogue, probes, count, asker)
+    drawn = untouched_questions(
+        place.current, routed.requests, written, settings.catalogue, probes, probes.untouched, asker
+    )
     with track("ask what must not move"):
         untouched = sure(drawn, asker)
     tier = strictest(item.risk_tier for item in written)
 
     gate = stay_gate(settings.policy.gates, tier, probes.kept)
-    return Bench(asker, edit_questions(written), untouched, gate, probes.rounds)
+    reading = Reading.of(place.loaded, texts_read(place, routed.quick), probes.harder)
+    return Bench(asker, edit_questions(written), untouched, gate, probes.rounds, reading)
 
 
 def strictest(tiers: Iterable[RiskTier]) -> RiskTier:
@@ -245,8 +257,10 @@ def stored_index(place: Workplace, known: Sequence[KnownFact]) -> Path:
 
 
 def _write_index(place: Workplace, known: Sequence[KnownFact], folder: Path) -> None:
-    """Write the index into an empty folder; vectors of sentences that the parent has are taken over."""
-    index_facts(place.home, place.settings.catalogue, known, folder, previous=place.parent_index)
+    """Write the index into an empty folder; vectors of sentences that the parent has, or that ship, are taken over."""
+    shipped = place.settings.conf.parent / place.settings.policy.write.vectors
+    previous = place.parent_index or (shipped if shipped.is_dir() else None)
+    index_facts(place.home, place.settings.catalogue, known, folder, previous=previous)
 
 
 def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded: "LoadedModel | None") -> "Answerer":

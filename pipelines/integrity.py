@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.bases import base_problems
 from pipelines.certify import certificate_problems
 from pipelines.chains import chain_problems
 from pipelines.declare import undeclared
@@ -23,6 +24,7 @@ from pipelines.recovery import aliased, published_entry
 from pipelines.tracking import LEAF_TAG, MLFLOW_OWN, aliases_in, as_recorded, mlflow_client, model_name, versions_folder
 from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
 from registry.checkpoints import log_keys
+from registry.compactions import CompactionStore
 from registry.consistency import table_problems
 from registry.digests import digest_file, folder_manifest
 from registry.errors import DmmGovError
@@ -31,6 +33,8 @@ from registry.home import Home
 from registry.keys import LOG_PASSPHRASE_VARIABLE, SigningKey, fingerprint
 from registry.ledger import Ledger
 from registry.progress import track
+from registry.pruning import PruningStore
+from registry.records import Release
 from registry.releases import ReleaseStore
 
 Check = Callable[[Home, Ledger], Iterator[str]]
@@ -94,9 +98,11 @@ def _tables(home: Home, ledger: Ledger) -> Iterator[str]:
 def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
     """Deltas and snapshots of every release, and those that no release holds (yet, or any more)."""
     named: dict[Path, int] = {}
-    releases = ReleaseStore(ledger)
-    for release in releases.all():
-        for digest in release.deltas:
+    releases, pruned = ReleaseStore(ledger), PruningStore(ledger)
+    kept = [release for release in releases.all() if release.number not in pruned.releases]
+    gone = {digest for digest in pruned.gone("deltas") if not (home.deltas / digest).exists()}
+    for release in kept:
+        for digest in (one for one in release.deltas if one not in gone or _stands_on(ledger, release, one)):
             named.setdefault(home.deltas / digest, release.number)
         for digest in (release.facts_snapshot, release.index_snapshot):
             named.setdefault(home.snapshots / digest, release.number)
@@ -110,11 +116,21 @@ def _artifacts(home: Home, ledger: Ledger) -> Iterator[str]:
             if path not in named and path.is_dir() and not path.name.startswith(STAGED_PREFIX):
                 yield from (f"no release: {problem}" for problem in verify(path) if MLFLOW_OWN not in problem)
     every = FactStore(ledger).table()
-    for release in releases.all():
+    for release in kept:
         snapshot = home.snapshots / release.facts_snapshot
         sound = snapshot not in broken
         if sound and not holds_lineage(snapshot, every, releases.lineage(release.number)):
             yield f"release {release.number}: {snapshot} does not hold the facts of its lineage"
+
+
+def _stands_on(ledger: Ledger, release: Release, delta: str) -> bool:
+    """Whether a release cannot do without a delta, having no checkpoint that holds it."""
+    return delta in CompactionStore(ledger).standing(release).deltas
+
+
+def _bases(home: Home, ledger: Ledger) -> Iterator[str]:
+    """Checkpoints into which deltas were merged, with their certificates."""
+    yield from base_problems(home, ledger)
 
 
 def _models(home: Home, ledger: Ledger) -> Iterator[str]:
@@ -124,7 +140,9 @@ def _models(home: Home, ledger: Ledger) -> Iterator[str]:
 
 def _versions(home: Home, ledger: Ledger) -> Iterator[str]:
     """Artefacts of MLflow's versions."""
-    last = {entry.payload["release"]: entry for entry in ledger.entries("registered")}
+    pruned = PruningStore(ledger).releases
+    entries = ledger.entries("registered")
+    last = {entry.payload["release"]: entry for entry in entries if entry.payload["release"] not in pruned}
     for entry in last.values():
         folder = versions_folder(home) / entry.payload["digest"]
         recorded = entry.payload["files"]
@@ -143,7 +161,8 @@ def _mlflow(home: Home, ledger: Ledger) -> Iterator[str]:
     """MLflow's own database against the ledger."""
     yield from _file_problems(home.mlflow / "mlflow.db")
     releases = ReleaseStore(ledger)
-    every = [release for release in releases.all() if release.mlflow_version]
+    pruned = PruningStore(ledger).releases
+    every = [one for one in releases.all() if one.mlflow_version and one.number not in pruned]
     if not every:
         return
     with mlflow_client(home) as client:
@@ -207,6 +226,7 @@ CHECKS: tuple[Check, ...] = (
     _log_key,
     _families,
     _artifacts,
+    _bases,
     _models,
     _versions,
     _mlflow,

@@ -56,7 +56,7 @@ def moments_for(place: Workplace, layers: tuple[int, ...]) -> "Moments":
     from editors.moments import Moments, measure
 
     name = "-".join(map(str, layers))
-    kept = place.home.moments / place.base_digest[:16] / name
+    kept = place.home.moments / place.origin_digest[:16] / name
     if (kept / RECORD).is_file():
         return Moments.load(kept)
     shipped = place.settings.conf.parent / place.settings.policy.write.moments

@@ -78,6 +78,11 @@ class Mandate:
         named = {"request": self.request.number, "content": self.request.content, "approvers": list(self.approvers)}
         return EXECUTED, {**named, "release": release, "status": status}
 
+    def executed_by_id(self, release: int | None, status: str) -> tuple[str, dict[str, Any]]:
+        """The same of a request about facts by id, whose release does not name it."""
+        kind, payload = self.executed(release, status)
+        return kind, {**payload, "by_id": True}
+
 
 def missing_from(
     book: Approvals, ledger: "Ledger", number: int, content: Mapping[str, Any], settings: "Settings", at: datetime

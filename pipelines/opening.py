@@ -27,8 +27,8 @@ def open_answerer(artifacts: Mapping[str, Path]) -> "Answerer":
     """
     from editors.rag.index import Index
     from pipelines.answer import Answerer
+    from pipelines.bases import base_place
     from pipelines.indexing import encoder_of
-    from pipelines.models import resolve
     from pipelines.rebuild import assemble
     from pipelines.settings import Settings
 
@@ -38,7 +38,7 @@ def open_answerer(artifacts: Mapping[str, Path]) -> "Answerer":
 
     def load() -> "LoadedModel":
         deltas = artifacts.get("deltas", artifacts["release"].parent)
-        return assemble(resolve(home, release.model), deltas, release)
+        return assemble(base_place(home, release), deltas, release)
 
     return Answerer(
         settings.catalogue,

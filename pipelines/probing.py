@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from guards.observations import Observation, ObservationKind
@@ -36,10 +36,13 @@ class ProbePolicy:
         untouched: known facts that are drawn to see whether they stay right.
         untouched_quick: the same in a quick run.
         same_relation: share of them that is drawn from the relations which are edited.
+        same_relation_quick: the same in a quick run, whose gates ask less of these than of the others.
         seed: of the draw.
         texts: paragraphs of running text that are read.
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
             that costs most is taken out of the batch.
+        harder: perplexity of the running text after a batch, over that of before, at most; while it is more, the facts
+            that pull hardest at the text are taken out of the batch.
         rounds: how often facts may be taken out of a batch before nothing is written to the weights at all.
         general: general questions that are asked.
         general_quick: the same in a quick run.
@@ -50,18 +53,34 @@ class ProbePolicy:
     """
 
     untouched: int = 200
-    untouched_quick: int = 90
+    untouched_quick: int = 60
     same_relation: float = 0.6
+    same_relation_quick: float = 0.4
     seed: int = 20260101
     texts: int = 12
     kept: float = 0.97
+    harder: float = 1.02
     rounds: int = 24
     general: int = 60
-    general_quick: int = 6
+    general_quick: int = 0
     ported: int = 12
-    ported_quick: int = 2
+    ported_quick: int = 0
     long_texts: int = 8
     long_tokens: int = 48
+
+    def of_run(self, quick: bool) -> "ProbePolicy":
+        """What a run asks: all of it, or as little as a quick one."""
+        if not quick:
+            return self
+        return replace(
+            self,
+            untouched=self.untouched_quick,
+            same_relation=self.same_relation_quick,
+            texts=self.texts // 2,
+            general=self.general_quick,
+            ported=self.ported_quick,
+            long_texts=0,
+        )
 
 
 @dataclass

@@ -20,6 +20,7 @@ from typing import Any
 from pipelines.inventory import model_inventory, record_caches
 from pipelines.recovery import Checkpoint, finish, passing, recover
 from registry.artifacts import Artifact, checked, store, store_copy
+from registry.compactions import CompactionStore
 from registry.errors import InputError
 from registry.facts import FactEvent, FactStore, view, write_snapshot
 from registry.feeds import FeedStore
@@ -29,6 +30,7 @@ from registry.ledger import Event, Ledger
 from registry.locks import writer
 from registry.records import Release
 from registry.releases import ALIASES, ReleaseStore
+from registry.shredding import sealed_payload
 
 __all__ = ["Checkpoint", "FeedRecord", "ReleaseDraft", "finish", "publish", "recover"]
 
@@ -64,7 +66,7 @@ class ReleaseDraft:
         gates: verdicts of the gates, as plain values.
         summary: counts and figures for people.
         feed: where it comes from, None where it comes from no feed.
-        entries: further ledger entries (kind, payload), in order.
+        entries: further ledger entries (kind, payload), in order; what is `ToSeal` in a payload is sealed.
         check: called inside the transaction before anything is written in it; what it raises stops the release.
     """
 
@@ -158,9 +160,12 @@ def _check(home: Home, releases: ReleaseStore, draft: ReleaseDraft) -> None:
         InputError: says what does not fit.
         IntegrityError: a delta is not what its digest says.
     """
-    if draft.parent is not None and releases.get(draft.parent).base_digest != draft.base_digest:
-        found = releases.get(draft.parent).base_digest
-        raise InputError(f"the base model of release {draft.parent} ({found})", draft.base_digest, "use its model")
+    if draft.parent is not None:
+        parent = releases.get(draft.parent)
+        bases = CompactionStore(releases.ledger).bases(parent)
+        if draft.base_digest not in bases:
+            found = parent.base_digest
+            raise InputError(f"the base model of release {draft.parent} ({found})", draft.base_digest, "use its model")
     if not draft.deltas and draft.weights_digest != draft.base_digest:
         raise InputError("the base's own digest for weights without a delta", draft.weights_digest, "name the deltas")
     for digest in draft.deltas:
@@ -205,7 +210,7 @@ def _commit(
 ) -> None:
     """The one transaction after which the release exists."""
     releases, intents = ReleaseStore(ledger), IntentStore(ledger)
-    models = model_inventory(home, ledger, draft.model, draft.base_digest)
+    models = model_inventory(home, ledger, draft.model, CompactionStore(ledger).expanded(release).base_digest)
     with ledger.transaction() as txn:
         if draft.check is not None:
             draft.check(ledger)
@@ -221,7 +226,8 @@ def _commit(
                 release.created_at,
                 actor=draft.actor,
             )
-        further = [Event("model", one.to_dict()) for one in models] + [Event(*entry) for entry in draft.entries]
+        further = [Event("model", one.to_dict()) for one in models]
+        further += [Event(kind, sealed_payload(txn, payload)) for kind, payload in draft.entries]
         ledger.append_many(txn, further, draft.actor, release.created_at)
         record_caches(home, ledger, txn, draft.actor, release.created_at)
         FactStore(ledger).append_many(txn, events, draft.actor)

@@ -1,4 +1,7 @@
-"""Rebuild the model of a release from its base and its deltas, and prove by digest that it is the one recorded."""
+"""Rebuild the model of a release from its base and its deltas, and prove by digest that it is the one recorded.
+
+A release whose deltas were merged into a checkpoint and are not kept any more comes out of the checkpoint.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +32,11 @@ def rebuild(home: Home, release: Release, *, device: str = "auto") -> "LoadedMod
         ModelError: the base model cannot be had.
         IntegrityError: the base, a delta or the result is not the one recorded.
     """
-    from pipelines.models import resolve
+    from pipelines.bases import base_place, from_checkpoint
 
-    return assemble(resolve(home, release.model), home.deltas, release, device=device)
+    if not all((home.deltas / digest).is_dir() for digest in release.deltas):
+        release = from_checkpoint(home, release) or release
+    return assemble(base_place(home, release), home.deltas, release, device=device)
 
 
 def assemble(base: Path | str, deltas: Path, release: Release, *, device: str = "auto") -> "LoadedModel":

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from pipelines import tracking
 from pipelines.certify import certify
+from pipelines.retention import artefacts
+from pipelines.rotation import finish_rotation
 from registry.artifacts import sweep
 from registry.checkpoints import stamp
 from registry.home import Home
 from registry.intents import IntentStore
 from registry.ledger import Ledger
 from registry.locks import writer
+from registry.pruning import PruningStore
 from registry.records import LedgerEntry, Release
 from registry.releases import ALIASES, ReleaseStore
 
@@ -36,7 +39,7 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
     """
     with writer(home):
         intents = IntentStore(ledger).open()
-        done: list[str] = []
+        done: list[str] = [words] if (words := finish_rotation(home, ledger)) else []
         if "mlflow" in intents:
             finish(home, ledger, checkpoint)
             done.append("finished telling MLflow about releases and aliases")
@@ -51,8 +54,14 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
         if "forget" in intents:
             from pipelines.forget import resume
 
-            resume(home, ledger, intents["forget"], checkpoint)
-            done.append("finished forgetting what was begun to be forgotten")
+            ended = resume(home, ledger, intents["forget"], checkpoint)
+            words = "finished forgetting what was begun to be forgotten"
+            done.append(words if ended else "gave up forgetting, which a gate or its request does not allow")
+        if "prune" in intents:
+            from pipelines.prune import finish_prune
+
+            finish_prune(home, ledger, checkpoint)
+            done.append("finished removing the artefacts of releases that were pruned")
         stamp(home, ledger)
     return done
 
@@ -67,10 +76,10 @@ def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None
         IntegrityError: an artefact of a release is not as recorded, or the log is not the one signed before.
         InputError: the log's key is not at hand; everything else is done.
     """
-    releases = ReleaseStore(ledger)
+    releases, pruned = ReleaseStore(ledger), PruningStore(ledger).releases
     with tracking.mlflow_client(home) as client:
         for release in releases.all():
-            if release.mlflow_version:
+            if release.mlflow_version or release.number in pruned:
                 continue
             leaf = published_entry(ledger, release.number).leaf
             found = tracking.find(client, release, leaf)
@@ -108,7 +117,7 @@ def aliased(releases: ReleaseStore) -> dict[str, Release]:
 
 def _half_written(home: Home) -> Iterator[Path]:
     """Remove and name staged folders."""
-    for root in (home.deltas, home.snapshots, home.mlflow, tracking.versions_folder(home)):
+    for root in (home.deltas, home.bases, home.snapshots, home.mlflow, tracking.versions_folder(home)):
         yield from sweep(root)
     for path in sorted(home.staging.iterdir()) if home.staging.is_dir() else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -116,16 +125,8 @@ def _half_written(home: Home) -> Iterator[Path]:
 
 
 def orphans(home: Home, ledger: Ledger) -> Iterator[Path]:
-    """Remove and name artefacts that no release holds (any more)."""
-    releases = ReleaseStore(ledger)
-    every = releases.all()
-    registered = [releases.version(release.number) for release in every]
-    kept = {
-        home.deltas: {digest for release in every for digest in release.deltas},
-        home.snapshots: {digest for release in every for digest in (release.facts_snapshot, release.index_snapshot)},
-        tracking.versions_folder(home): {one[1] for one in registered if one is not None},
-    }
-    for root, digests in kept.items():
+    """Remove and name artefacts that no release which is kept holds (any more)."""
+    for root, digests in artefacts(ledger).places(home).items():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
             if path.name not in digests:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -102,31 +102,31 @@ def _by_id(place: Workplace, mandate: Mandate) -> Execution:
     """Forget or revoke facts.
 
     The module of that name does it: its function of the same name takes the home and the ids, and of what is offered
-    here by name whatever it knows: `entries` go into the transaction of its release, in which `check` is to be called.
-    Where it takes no entries, the request is noted as done afterwards; a run that is killed between the two finds the
-    facts gone and notes it then.
+    here by name whatever it knows: `entries` go into the transaction of its release (of the deleted keys, where the
+    champion does not know the facts), in which `check` is to be called. What is gone already is noted as done.
     """
     operation, ids = mandate.content["operation"], tuple(mandate.content["facts"])
     number, past = mandate.request.number, PAST[operation]
     carry_out = _function(operation)
-    if _known(place, ids):
-        kind, payload = mandate.executed(place.releases.next_number(), past)
+    known = _known(place, ids)
+    if known or (operation == "forget" and _kept(place, ids)):
+        release = place.releases.next_number() if known else None
         offered = {
             "actor": place.actor,
             "reason": f"request {number}: {mandate.content['reason']}",
             "request": number,
             "at": place.at,
-            "entries": ((kind, {**payload, "by_id": True}),),
+            "entries": (mandate.executed_by_id(release, past),),
             "check": mandate.check,
         }
-        known = inspect.signature(carry_out).parameters
-        carry_out(place.home, ids, **{name: value for name, value in offered.items() if name in known})
+        takes = inspect.signature(carry_out).parameters
+        carry_out(place.home, ids, **{name: value for name, value in offered.items() if name in takes})
     request, champion = Approvals.read(place.ledger).get(number), place.releases.champion()
     if request.state != "executed":
         # Not the release's own transaction, whose certificate may be signed by now: it names no release.
-        kind, payload = mandate.executed(None, past)
+        kind, payload = mandate.executed_by_id(None, past)
         with place.ledger.transaction() as txn:
-            enter(place.ledger, txn, kind, {**payload, "by_id": True}, place.actor, place.at)
+            enter(place.ledger, txn, kind, payload, place.actor, place.at)
         stamp_log(place.home)
     release = request.release or (champion.number if champion else None)
     return Execution(number, past, release, mandate.approvers)
@@ -150,3 +150,8 @@ def _known(place: Workplace, ids: tuple[str, ...]) -> bool:
     champion = place.releases.champion()
     lineage = place.releases.lineage(champion.number) if champion else ()
     return bool(set(ids) & {one.fact.id for one in view(FactStore(place.ledger).events(lineage))})
+
+
+def _kept(place: Workplace, ids: tuple[str, ...]) -> bool:
+    """Whether the ledger still holds any of the facts, also of those that no release knows any more."""
+    return bool(set(ids) & {one.fact.id for one in FactStore(place.ledger).events()})

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.approving import record_rules, tier_of
-from pipelines.asked import relations_of, told
+from pipelines.asked import relations_of
+from pipelines.request_words import told_request
 from pipelines.settings import Settings
 from pipelines.signing import enter, key_of, signed, stamp_log
 from registry.approvals import Approvals
-from registry.digests import digest_json
+from registry.contents import GONE, Split
 from registry.errors import BlockedError, InputError, UnknownNameError
 from registry.home import Home
 from registry.ledger import Ledger
@@ -31,6 +32,7 @@ from registry.requests import (
     Request,
     RequestStore,
 )
+from registry.shredding import sealed_words
 
 if TYPE_CHECKING:
     from registry.keys import SigningKey
@@ -87,11 +89,12 @@ def _ask(
             number = changed or len(book.requests) + 1
             revision = book.get(number).revision + 1 if changed else 1
             body = {**content, **needs, "log": RequestStore(ledger).log()}
-            digest = digest_json(body)
+            split = Split.of(body)
+            digest = split.digest
             kind = CHANGED if changed else MADE
             payload = {"request": number, "revision": revision, "content": digest, "requester": by, **needs}
             book = enter(ledger, txn, kind, payload | signed(key, kind, number, digest, by, at), by, at)
-            RequestStore(ledger).keep(txn, number, revision, body)
+            RequestStore(ledger).keep(txn, number, revision, split)
     stamp_log(home)
     return book.get(number)
 
@@ -112,7 +115,8 @@ def decide(
 
     Raises:
         InputError: the key cannot be used.
-        BlockedError: it is against a rule of `registry.approvals`; a request whose day has come is noted as expired.
+        BlockedError: it is against a rule of `registry.approvals` (a request whose day has come is noted as expired),
+            or it is to be approved and a part of it was forgotten.
         IntegrityError: the content is not what was asked for.
     """
     moment, kind, signer = at or datetime.now(UTC), KIND_OF[verb], key_of(home, by, key)
@@ -120,8 +124,8 @@ def decide(
         _note_expiry(ledger, number, moment)
         with ledger.transaction() as txn:
             record_rules(ledger, txn, Settings.load().policy.approval, by, moment)
-            request = Approvals.read(ledger).get(number)
-            RequestStore(ledger).content(request)
+            request, store = Approvals.read(ledger).get(number), RequestStore(ledger)
+            (store.content if verb == "approve" else store.kept)(request)
             payload = {"request": number, "content": request.content, "by": by}
             word = signed(signer, kind, number, request.content, by, moment)
             book = enter(ledger, txn, kind, payload | word, by, moment)
@@ -182,7 +186,7 @@ def break_glass(
             content = request.content
             RequestStore(ledger).content(request)
             words = [{"by": name, **signed(key, BREAK_GLASS, number, content, name, moment)} for name, key in keys]
-            payload = {"request": number, "content": content, "reason": reason, "signatures": words}
+            payload = {"request": number, "content": content, "reason": sealed_words(txn, reason), "signatures": words}
             book = enter(ledger, txn, BREAK_GLASS, payload, people[0][0], moment)
     stamp_log(home)
     return book.get(number)
@@ -231,7 +235,7 @@ def list_requests(home: Home, state: str | None = None, at: datetime | None = No
     moment = at or datetime.now(UTC)
     with Ledger.open(home) as ledger:
         book = Approvals.read(ledger)
-        every = [_told(book, ledger, number, moment) for number in sorted(book.requests)]
+        every = [told_request(book, ledger, number, moment) for number in sorted(book.requests)]
     return [one for one in every if state in (None, one["state"])]
 
 
@@ -247,13 +251,17 @@ def show_request(home: Home, number: int, at: datetime | None = None) -> dict[st
         words = store.comments(number)
         void = {one.seq for one in book.refused}
         comments = [
-            {"by": one.payload["by"], "at": one.recorded_at.isoformat(), "words": words.get(one.payload["content"], "")}
+            {
+                "by": one.payload["by"],
+                "at": one.recorded_at.isoformat(),
+                "words": words.get(one.payload["content"], GONE),
+            }
             for one in ledger.entries(COMMENTED)
             if one.seq not in void and one.payload["request"] == number
         ]
         tried = [one.payload["digest"] for one in ledger.entries(TRIED) if one.payload["request"] == number]
-        values = _told(book, ledger, number, at or datetime.now(UTC))
-        content = store.content(request)
+        values = told_request(book, ledger, number, at or datetime.now(UTC))
+        content = store.kept(request).content
     return {**values, "content": content, "digest": request.content, "comments": comments, "dry_runs": tried}
 
 
@@ -263,27 +271,6 @@ def book_with(ledger: Ledger, number: int) -> Approvals:
     if number not in book.requests:
         raise UnknownNameError("request", str(number), map(str, book.requests))
     return book
-
-
-def _told(book: Approvals, ledger: Ledger, number: int, at: datetime) -> dict[str, Any]:
-    """A request as the commands tell it."""
-    request = book.get(number)
-    content = RequestStore(ledger).content(request)
-    return {
-        "request": number,
-        "state": book.state(number, at),
-        "asks": told(content),
-        "reason": content["reason"],
-        "requester": request.requester,
-        "tier": request.tier,
-        "needs": f"{request.needs.approvals} of {' or '.join(request.needs.roles)}",
-        "approved_by": [one.by for one in book.counting(number, at)],
-        "glass_broken": request.reason,
-        "ended_by": request.ended_by,
-        "expires": request.expires.isoformat(),
-        "release": request.release,
-        "status": request.status,
-    }
 
 
 def ready(home: Home, number: int, at: datetime | None = None) -> bool:

@@ -25,6 +25,7 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.progress import track
 from registry.records import Fact, KnownFact
+from registry.shredding import ToSeal
 
 REVOKED = "revoked"
 """Ledger kind of a fact that was taken back."""
@@ -212,7 +213,7 @@ class _Revocation:
         assert parent is not None, "there is a champion"
         payload = {
             "facts": [item.fact.id for item in self.taken],
-            "reason": self.reason,
+            "reason": ToSeal(self.reason),
             "request": self.request,
             "moved": sorted(self.moved),
             "deltas_before": list(parent.deltas),
@@ -221,7 +222,7 @@ class _Revocation:
         draft = ReleaseDraft(
             parent=parent.number,
             model=parent.model,
-            base_digest=parent.base_digest,
+            base_digest=place.base_digest,
             deltas=place.deltas,
             weights_digest=_digest(place),
             events=tuple(events),

@@ -19,6 +19,7 @@ from registry.home import Home
 from registry.intents import IntentStore
 from registry.ledger import Ledger
 from registry.locks import writer
+from registry.pruning import PruningStore
 from registry.records import Release
 from registry.releases import ALIASES, ReleaseStore
 
@@ -48,7 +49,7 @@ def promote(home: Home, ref: str, actor: str, *, checkpoint: Checkpoint = passin
     """Make a release the champion.
 
     Raises:
-        InputError: there is no such release.
+        InputError: there is no such release, or it was pruned.
         IntegrityError: it does not come out as recorded; the champion stays.
         BusyError: another writer is at work.
     """
@@ -60,7 +61,7 @@ def rollback(home: Home, ref: str, actor: str, *, checkpoint: Checkpoint = passi
     """Make an earlier release the champion again.
 
     Raises:
-        InputError: there is no such release.
+        InputError: there is no such release, or it was pruned.
         IntegrityError: it does not come out as recorded; the champion stays.
         BusyError: another writer is at work.
     """
@@ -82,7 +83,7 @@ def _move(home: Home, ref: str, actor: str, move: Move, checkpoint: Checkpoint) 
     """Rebuild, compare, move; returns the release and the digest found."""
     with _ledger(home) as ledger:
         releases, intents = ReleaseStore(ledger), IntentStore(ledger)
-        release = releases.get(ref)
+        release = PruningStore(ledger).kept(ref)
         before = releases.alias("champion")
         try:
             found = rebuild(home, release, device="cpu").digest

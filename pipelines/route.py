@@ -39,7 +39,7 @@ class RoutePolicy:
     few: int = 2
     editor_few: str = "rome"
     editor_many: str = "memit"
-    max_per_run: int = 200
+    max_per_run: int = 60
     max_in_weights: int = 1000
     changes_seen: int = 5
     persuasion_samples: int = 0

@@ -1,8 +1,8 @@
 """A copy of a home on which something can be tried: what is written to it, its original never sees.
 
-The copy has the ledger's tables, the champion's deltas and index, and the caches; it shares the models, which nothing
-changes. It is linked, not copied, where the file system allows that, since every file in question is replaced as a
-whole and never written over.
+The copy has the ledger's tables, the champion's deltas, base and index, and the caches; it shares the models, which
+nothing changes. It is linked, not copied, where the file system allows that, since every file in question is replaced
+as a whole and never written over.
 """
 
 import os
@@ -14,11 +14,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.settings import Settings
-from pipelines.workplace import DEFAULT_MODEL, Workplace
+from pipelines.workplace import DEFAULT_MODEL, Workplace, standing_champion
 from registry import tables
+from registry.compactions import CompactionStore
 from registry.home import Home
 from registry.ledger import Ledger
-from registry.releases import ReleaseStore
 
 BATCH = 5000
 
@@ -27,7 +27,7 @@ BATCH = 5000
 def scratch_place(home: Home, actor: str, at: datetime) -> Iterator[Workplace]:
     """A workplace in a copy of `home`: nothing is repaired in it, and no checkpoint is signed of what is tried."""
     with scratch_copy(home) as copy, Ledger.open(copy) as ledger:
-        parent = ReleaseStore(ledger).champion()
+        parent = standing_champion(ledger)
         model = parent.model if parent is not None else DEFAULT_MODEL
         yield Workplace(copy, ledger, Settings.load(), model, actor, at, parent)
 
@@ -39,12 +39,13 @@ def scratch_copy(home: Home) -> Iterator[Home]:
         copy = Home(Path(folder), f"sqlite:///{Path(folder) / 'ledger.db'}")
         with Ledger.open(home) as ledger:
             _copy_tables(ledger, copy)
-            champion = ReleaseStore(ledger).champion()
-        if champion is not None:
-            for digest in champion.deltas:
+            champion = standing_champion(ledger)
+            whole = CompactionStore(ledger).expanded(champion) if champion is not None else None
+        if champion is not None and whole is not None:
+            for digest in whole.deltas:
                 _link(home.deltas / digest, copy.deltas / digest)
             _link(home.snapshots / champion.index_snapshot, copy.snapshots / champion.index_snapshot)
-        for source, target in ((home.beliefs, copy.beliefs), (home.moments, copy.moments)):
+        for source, target in ((home.beliefs, copy.beliefs), (home.moments, copy.moments), (home.bases, copy.bases)):
             _link(source, target)
         if home.lessons.is_file():
             shutil.copyfile(home.lessons, copy.lessons)

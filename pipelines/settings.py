@@ -19,6 +19,7 @@ from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
 from pipelines.approving import ApprovalPolicy
 from pipelines.probing import ProbePolicy, Question
+from pipelines.retention import RetentionPolicy
 from pipelines.route import RoutePolicy
 from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
@@ -47,6 +48,7 @@ class Policy:
         answer: how questions are answered.
         leakage: what the leakage audit accepts.
         approval: how many people must allow a request.
+        retention: how long the artefacts of releases are kept.
     """
 
     catalogue: str
@@ -62,6 +64,7 @@ class Policy:
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
     leakage: LeakagePolicy = field(default_factory=LeakagePolicy)
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
     @classmethod
     def read(cls, path: Path) -> Self:

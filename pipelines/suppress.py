@@ -1,7 +1,7 @@
 """Suppression: where the model without the fact still says it (its base knows it), an edit makes it say "unknown".
 
 That hides; it does not remove. What a model learnt in training stays in its weights in other forms, and the audit
-(`pipelines.forgotten`) says how much of it can still be got at.
+(`pipelines.forget_audit`) says how much of it can still be got at.
 """
 
 import secrets

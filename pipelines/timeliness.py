@@ -19,6 +19,7 @@ from registry.errors import InputError
 from registry.facts import read_snapshot, view
 from registry.home import Home
 from registry.ledger import Ledger
+from registry.pruning import PruningStore
 from registry.records import KnownFact, Release
 from registry.releases import ReleaseStore
 
@@ -146,7 +147,7 @@ def ask_settings(
 
     with Ledger.open(home) as ledger:
         store = ReleaseStore(ledger)
-        chosen = store.get(release)
+        chosen = PruningStore(ledger).kept(release)
         older = store.get(frozen if frozen is not None else chosen.parent or chosen.number)
     known = view(read_snapshot(checked(home.snapshots, chosen.facts_snapshot)))
     cases = draw_cases(known, catalogue, day, count, first=_newer(chosen, older, known), seed=seed)

@@ -13,9 +13,10 @@ from typing import Literal
 from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding, judge_all
 from guards.base import Verdict
 from guards.conflicts import Change, decide
-from guards.consensus import Claim, ConsensusGuard, Statement, Support, support
+from guards.consensus import Claim, ConsensusGuard, Support, support
 from guards.doubts import Arriving, doubts_of
 from guards.known import KnownIndex
+from guards.origins import Statement
 from guards.sensitivity import PERSONAL_DATA
 from guards.sources import Sources, Tier
 from pipelines.arrivals import arrivals_of, origin_of
@@ -223,8 +224,8 @@ class Court:
         )
 
     def _tier_of(self, change: Change) -> Tier:
-        """How far the source of the known fact is trusted that a change touches."""
-        if change.known is None:
+        """How far the source of the known fact is trusted that a change touches; what changes nothing touches none."""
+        if change.known is None or change.effect == "NOOP":
             return "weak"
         return self.sources.find(change.known.source, change.known.source_url).tier
 
@@ -277,8 +278,8 @@ _Day = tuple[str, str, date | None]
 
 def _statement(case: Candidate) -> Statement:
     """A row as its origin goes; words that the feed has beside its known columns tell copies."""
-    own = " ".join(text for column, text in case.cells.items() if column not in COLUMNS)
-    return Statement(case.cell("source"), case.cell("source_url"), own)
+    further = case.cells.keys() - COLUMNS and [text for name, text in case.cells.items() if name not in COLUMNS]
+    return Statement(case.cell("source"), case.cell("source_url"), " ".join(further))
 
 
 def _fact_if_any(case: Candidate) -> Fact | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from pipelines.settings import Settings
 from registry.artifacts import checked
+from registry.compactions import CompactionStore
 from registry.errors import InputError
 from registry.facts import FactEvent, FactStore, view
 from registry.feeds import FeedRun, FeedStore
@@ -32,6 +33,12 @@ LOCK_WAIT_S = 3600.0
 DEFAULT_MODEL = "smollm2"
 
 
+def standing_champion(ledger: Ledger) -> Release | None:
+    """The champion as later releases build on it, None while nothing is published."""
+    champion = ReleaseStore(ledger).champion()
+    return None if champion is None else CompactionStore(ledger).standing(champion)
+
+
 @dataclass
 class Workplace:
     """The state that the steps of one run share. Only `retire` and the timings change it while it is open.
@@ -43,7 +50,8 @@ class Workplace:
         model: name of the base model, as asked for.
         actor: who runs it.
         at: the run's time; every record of the run bears it.
-        parent: the release that the run builds on, None in an empty home.
+        parent: the release that the run builds on, as later ones stand on it (from its merged checkpoint where it has
+            one); None in an empty home.
         repaired: what opening finished or undid, in words.
         seconds: wall seconds by step.
     """
@@ -81,7 +89,7 @@ class Workplace:
         settings = Settings.load()
         with writer(home, wait_s=wait_s), Ledger.open(home) as ledger:
             repaired = tuple(recover(home, ledger))
-            parent = ReleaseStore(ledger).champion()
+            parent = standing_champion(ledger)
             if parent is not None and model not in (None, parent.model):
                 raise InputError(
                     f"the base model of this home ({parent.model})", repr(model), "use another home for it"
@@ -161,8 +169,18 @@ class Workplace:
 
     @cached_property
     def base_digest(self) -> str:
-        """Digest of the base model's weights, without any delta."""
+        """Digest of the weights on which `deltas` are put: the base model's, or a merged checkpoint's."""
         return self.parent.base_digest if self.parent is not None else self.loaded.digest
+
+    @cached_property
+    def origin(self) -> Release | None:
+        """The parent from the base model itself, with every delta that was ever merged; None where there is none."""
+        return CompactionStore(self.ledger).expanded(self.parent) if self.parent is not None else None
+
+    @property
+    def origin_digest(self) -> str:
+        """Digest of the base model's weights, without any delta and whatever was merged since."""
+        return self.origin.base_digest if self.origin is not None else self.base_digest
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -25,9 +25,11 @@ class WritePolicy:
     Attributes:
         moments: folder of ready key moments, relative to the folder above the conf folder; used for the model that
             they were measured on.
+        vectors: folder of ready vectors of sentences, likewise; used with the encoder that made them.
     """
 
     moments: str = "examples/atlas/moments"
+    vectors: str = "examples/atlas/vectors"
 
 
 @dataclass(frozen=True)

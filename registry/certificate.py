@@ -115,6 +115,7 @@ def missing(body: Mapping[str, Any]) -> Iterator[str]:
             elif field not in MAY_BE_EMPTY and section[field] in (None, "", [], {}):
                 yield f"{name} ({title}): {field} is empty"
     yield from _unverified(body)
+    yield from _not_passed(body)
 
 
 def _unverified(body: Mapping[str, Any]) -> Iterator[str]:
@@ -131,3 +132,13 @@ def _unverified(body: Mapping[str, Any]) -> Iterator[str]:
         yield from (
             f"{name} lacks the gate {gate}, and the release changes weights" for gate in wanted if gate not in judged
         )
+
+
+def _not_passed(body: Mapping[str, Any]) -> Iterator[str]:
+    """Gates that a person overruled: the release stands, and nothing vouches for it."""
+    for name in ("F4", "F5"):
+        section = body.get(name)
+        gates = section.get("gates") if isinstance(section, Mapping) else ()
+        for gate in gates or ():
+            if isinstance(gate, Mapping) and gate.get("decision", "pass") != "pass":
+                yield f"{name}: the gate {gate.get('gate')} did not pass"

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from registry import tables
 from registry.approvals import Approvals
-from registry.digests import canonical_json, digest_bytes
+from registry.contents import Kept, opened_comment, sealed_bodies
+from registry.digests import canonical_json
 from registry.errors import IntegrityError
 from registry.events import FactEvent
 from registry.facts import event_key, leaf_payload
@@ -154,6 +155,7 @@ def _sealed(connection: Connection) -> Iterator[str]:
     """Every sealed text in the tables."""
     yield from connection.execute(select(tables.facts.c.content)).scalars()
     yield from connection.execute(select(tables.feed_rows.c.body)).scalars()
+    yield from sealed_bodies(connection)
     marked = tables.entries.c.payload.contains(SEALED_MARK)
     for payload in connection.execute(select(tables.entries.c.payload).where(marked)).scalars():
         yield from sealed_texts(json.loads(payload))
@@ -172,11 +174,19 @@ def _requests(ledger: "Ledger", connection: Connection) -> Iterator[str]:
         for seq, payload in _payloads(connection, kind)
         if seq not in void
     }
-    rows = connection.execute(select(tables.requests))
-    found = {(row.number, row.revision): digest_bytes(row.body.encode()) for row in rows}
+    rows = connection.execute(select(tables.requests)).all()
+    found = {(row.number, row.revision): _content_digest(connection, row) for row in rows}
     yield from _both("content (request, revision)", logged, found)
     yield from _comments(connection, void)
     yield from _executions(connection, void)
+
+
+def _content_digest(connection: Connection, row: Row[Any]) -> str:
+    """The digest of a content that its parts bear out; why there is none otherwise."""
+    try:
+        return Kept.read(connection, row.number, row.revision, row.body).digest
+    except (IntegrityError, KeyError, TypeError, AttributeError) as error:
+        return str(error)
 
 
 def _comments(connection: Connection, void: set[int]) -> Iterator[str]:
@@ -188,8 +198,14 @@ def _comments(connection: Connection, void: set[int]) -> Iterator[str]:
             number = payload["request"]
             places[number] = places.get(number, 0) + 1
             logged[number, places[number]] = (seq, payload["content"])
-    rows = connection.execute(select(tables.request_comments))
-    found = {(row.request, row.place): digest_bytes(row.words.encode()) for row in rows}
+    found = {}
+    for row in connection.execute(select(tables.request_comments)).all():
+        key = (row.request, row.place)
+        try:
+            digest, _ = opened_comment(connection, row.request, row.place, row.words)
+        except IntegrityError as error:
+            digest = str(error)
+        found[key] = digest or logged.get(key, (0, ""))[1]  # of words that were forgotten, the log's own is left
     yield from _both("comment (request, place)", logged, found)
 
 

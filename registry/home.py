@@ -53,6 +53,11 @@ class Home:
         return self.root / "deltas"
 
     @property
+    def bases(self) -> Path:
+        """Checkpoints into which chains of deltas were merged, one folder each, named by digest."""
+        return self.root / "bases"
+
+    @property
     def snapshots(self) -> Path:
         """Facts snapshots and retrieval indexes, one folder each, named by digest."""
         return self.root / "snapshots"

@@ -10,10 +10,11 @@ from registry.digests import canonical_json
 if TYPE_CHECKING:
     from registry.ledger import Ledger, Transaction
 
-IntentName = Literal["publish", "mlflow", "forget"]
+IntentName = Literal["publish", "mlflow", "forget", "prune"]
 """publish: artefacts are being written and the release is not committed yet.
 mlflow: the ledger has moved on and MLflow has not followed yet.
 forget: content is being removed everywhere.
+prune: artefacts of releases that nothing needs are being removed.
 """
 
 

@@ -87,5 +87,5 @@ def redacted(release: Release, entries: Iterable[Mapping[str, Any]]) -> Release:
     return release
 
 
-ARTEFACTS = ("facts_snapshot", "index_snapshot", "deltas", "weights_digest")
+ARTEFACTS = ("facts_snapshot", "index_snapshot", "base_digest", "deltas", "weights_digest")
 """Fields of a release that forgetting may replace."""

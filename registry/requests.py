@@ -1,21 +1,24 @@
 """What a request is, what it needs, and where its content and the comments on it lie.
 
 The log holds digests and signatures; the content (what is to be done, why, from which source) and the words of comments
-lie in append-only tables beside it.
+lie sealed in append-only tables beside it (`registry.contents`).
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from registry.digests import canonical_json, digest_bytes
-from registry.errors import IntegrityError
+from registry.contents import GONE, Kept, Split, comment_key, opened_comment, salted
+from registry.digests import canonical_json, digest_json
+from registry.errors import BlockedError, IntegrityError
 from registry.records import RiskTier
+from registry.shredding import Shredded, opened, seal_many
 from registry.users import ROLES
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from registry.ledger import Ledger, Transaction
 
 MADE, CHANGED, COMMENTED = "request_made", "request_changed", "request_commented"
@@ -156,18 +159,18 @@ class RequestStore:
             first = connection.execute(select(tables.entries.c.leaf).where(tables.entries.c.seq == 0))
             return str(first.scalar_one_or_none() or "")
 
-    def keep(self, txn: "Transaction", number: int, revision: int, content: Mapping[str, Any]) -> str:
+    def keep(self, txn: "Transaction", number: int, revision: int, split: Split) -> str:
         """Keep one content inside a transaction; returns its digest, which an entry must name."""
         from sqlalchemy import insert
 
         from registry import tables
 
-        body = canonical_json(dict(content))
-        txn.execute(insert(tables.requests), [{"number": number, "revision": revision, "body": body.decode()}])
-        return digest_bytes(body)
+        body = canonical_json(split.sealed(txn, number, revision)).decode()
+        txn.execute(insert(tables.requests), [{"number": number, "revision": revision, "body": body}])
+        return split.digest
 
-    def content(self, request: Request) -> dict[str, Any]:
-        """What a request asks for now.
+    def kept(self, request: Request) -> Kept:
+        """What a request asks for now, as far as it was not forgotten.
 
         Raises:
             IntegrityError: it is not what was asked for, or it is gone.
@@ -180,11 +183,23 @@ class RequestStore:
         statement = select(columns.body).where(columns.number == request.number, columns.revision == request.revision)
         with self.ledger.read() as connection:
             body = connection.execute(statement).scalar_one_or_none()
-        found = "nothing" if body is None else digest_bytes(body.encode())
-        if body is None or found != request.content:
-            raise IntegrityError(f"the content of request {request.number}", request.content, found)
-        content: dict[str, Any] = json.loads(body)
-        return content
+            found = Kept.read(connection, request.number, request.revision, body) if body is not None else None
+        if found is None or found.digest != request.content:
+            got = found.digest if found is not None else "nothing"
+            raise IntegrityError(f"the content of request {request.number}", request.content, got)
+        return found
+
+    def content(self, request: Request) -> dict[str, Any]:
+        """What a request asks for now, whole.
+
+        Raises:
+            IntegrityError: it is not what was asked for, or it is gone.
+            BlockedError: a part of it was forgotten, so that nobody can approve it or carry it out.
+        """
+        kept = self.kept(request)
+        if kept.gone:
+            raise BlockedError(f"a part of request {request.number} was forgotten on request; ask anew for the rest")
+        return kept.content
 
     def comment(self, txn: "Transaction", number: int, words: str) -> str:
         """Keep the words of a comment inside a transaction; returns their digest, which an entry must name."""
@@ -195,16 +210,29 @@ class RequestStore:
         columns = tables.request_comments.c
         count = select(func.count()).select_from(tables.request_comments).where(columns.request == number)
         place = int(txn.connection.execute(count).scalar_one()) + 1
-        txn.execute(insert(tables.request_comments), [{"request": number, "place": place, "words": words}])
-        return digest_bytes(words.encode())
+        part = salted(words)
+        (text,) = seal_many(txn, [(comment_key(number, place), part)])
+        txn.execute(insert(tables.request_comments), [{"request": number, "place": place, "words": text}])
+        return digest_json(part)
 
     def comments(self, number: int) -> dict[str, str]:
-        """The words of every comment on a request, by their digest."""
+        """The words of every comment on a request that were not forgotten, by their digest."""
+        with self.ledger.read() as connection:
+            return {digest: words for digest, words in self._comments(connection, number) if digest}
+
+    def words(self, text: str) -> str:
+        """Words that an entry holds, opened."""
+        with self.ledger.read() as connection:
+            found = opened(connection, text)
+        return GONE if isinstance(found, Shredded) else str(found)
+
+    def _comments(self, connection: "Connection", number: int) -> Iterator[tuple[str, str]]:
+        """Digest and words of every comment on a request."""
         from sqlalchemy import select
 
         from registry import tables
 
         columns = tables.request_comments.c
-        statement = select(columns.words).where(columns.request == number).order_by(columns.place)
-        with self.ledger.read() as connection:
-            return {digest_bytes(words.encode()): words for (words,) in connection.execute(statement)}
+        statement = select(columns.place, columns.words).where(columns.request == number).order_by(columns.place)
+        for place, text in connection.execute(statement).tuples():
+            yield opened_comment(connection, number, place, text)

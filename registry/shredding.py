@@ -126,6 +126,27 @@ def told(txn: "Transaction", content: Any) -> str:
     return seal_many(txn, [(new_id(), content)])[0]
 
 
+@dataclass(frozen=True)
+class ToSeal:
+    """Stands for words that are to be sealed where they come into the log.
+
+    Attributes:
+        words: in plain text.
+    """
+
+    words: str
+
+
+def sealed_payload(txn: "Transaction", payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload with what is `ToSeal` in it sealed."""
+    return {name: told(txn, one.words) if isinstance(one, ToSeal) else one for name, one in payload.items()}
+
+
+def sealed_words(txn: "Transaction", words: str) -> str:
+    """Words, sealed under a new key; none where there are none."""
+    return told(txn, words) if words.strip() else words
+
+
 def open_text(keys: Mapping[str, bytes], text: str) -> Any:
     """The content of a sealed text, or that its key is gone."""
     name = key_id(text) or ""

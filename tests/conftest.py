@@ -22,8 +22,8 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TOKENIZERS_PARALLELISM": "false",
 }
-AT_START = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Read when torch is loaded: threads that spin while they wait stand still for whole time slices on a busy machine."""
+AT_START = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Read when torch is loaded. Tests run side by side, a thread each: a tiny model's threads cost more than they save."""
 UNSET = ("DMMGOV_LEDGER_URL", "DMMGOV_MODELS")
 
 # Here and not in a hook: the conftest files of the folders below are imported before any hook runs, and import torch.

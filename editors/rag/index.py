@@ -61,7 +61,8 @@ def build_index(
     Args:
         statements: what to index; may be empty.
         folder: where to write; made when missing.
-        previous: folder of an older index, whose vectors of unchanged sentences are taken over.
+        previous: folder of an older index, whose vectors of unchanged sentences are taken over where the same encoder
+            made them.
         encoder: makes the vectors; the one that the config names by default.
         config: the numbers.
 
@@ -70,10 +71,20 @@ def build_index(
     """
     config = config or RagConfig()
     encoder = encoder or default_encoder(config)
-    older = Index.open(previous, encoder=encoder, config=config) if previous is not None else None
-    index = Index.of(statements, encoder, config, older)
+    index = Index.of(statements, encoder, config, kept_vectors(previous, encoder) if previous is not None else {})
     index.save(folder)
     return index
+
+
+def kept_vectors(folder: Path, encoder: Encoder) -> dict[str, Any]:
+    """The vectors (float32, shape (dimension,)) of the index in `folder` by sentence; none if another encoder made it.
+
+    Raises:
+        InputError: the folder holds no index.
+        IntegrityError: its parts do not belong together.
+    """
+    content, vectors = _read(folder)
+    return dict(zip(content["sentences"], vectors, strict=True)) if content["encoder"] == encoder.digest else {}
 
 
 @dataclass(frozen=True)
@@ -99,17 +110,13 @@ class Index:
     config: RagConfig
 
     @classmethod
-    def of(cls, statements: Mapping[str, str], encoder: Encoder, config: RagConfig, older: "Index | None") -> Self:
-        """The index of `statements` in memory; vectors of sentences that `older` holds are taken from it."""
+    def of(cls, statements: Mapping[str, str], encoder: Encoder, config: RagConfig, kept: Mapping[str, Any]) -> Self:
+        """The index of `statements` in memory; vectors of sentences in `kept` are taken from there."""
         ids = tuple(sorted(statements))
         sentences = tuple(statements[fact_id] for fact_id in ids)
-        known: dict[str, Any] = {}
-        if older is not None and older.encoder_digest == encoder.digest:
-            known = dict(zip(older.sentences, older.vectors, strict=True))
-        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
-        if new:
-            known.update(zip(new, encoder.embed(new), strict=True))
-        rows = [known[sentence] for sentence in sentences]
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in kept]
+        made = dict(zip(new, encoder.embed(new), strict=True)) if new else {}
+        rows = [kept[sentence] if sentence in kept else made[sentence] for sentence in sentences]
         vectors = np.stack(rows).astype(np.float16).astype(np.float32) if rows else np.zeros((0, 1), np.float32)
         return cls(ids, sentences, vectors, _lexical(sentences, config), encoder, encoder.digest, config)
 
@@ -121,15 +128,8 @@ class Index:
             InputError: the folder holds none.
             IntegrityError: its parts do not belong together, or another encoder made its vectors.
         """
-        from safetensors.numpy import load_file
-
         config = config or RagConfig()
-        if not (folder / IDS).is_file() or not (folder / VECTORS).is_file():
-            raise InputError(f"a retrieval index ({IDS}, {VECTORS})", str(folder), "build it first")
-        content = json.loads((folder / IDS).read_text(encoding="utf-8"))
-        vectors = load_file(folder / VECTORS)["embeddings"].astype(np.float32)
-        if len(vectors) != len(content["ids"]) or len(content["sentences"]) != len(content["ids"]):
-            raise IntegrityError(f"rows of the index {folder.name}", str(len(content["ids"])), str(len(vectors)))
+        content, vectors = _read(folder)
         encoder = encoder or default_encoder(config)
         if content["encoder"] != encoder.digest:
             raise IntegrityError(f"encoder of the index {folder.name}", content["encoder"], encoder.digest)
@@ -139,18 +139,25 @@ class Index:
 
     def save(self, folder: Path) -> None:
         """Write the three parts into `folder`; equal content gives equal bytes."""
+        self.save_vectors(folder)
+        if self.lexical is not None:
+            self.lexical.save(folder / LEXICAL, allow_pickle=False, show_progress=False)
+
+    def save_vectors(self, folder: Path) -> None:
+        """Write the sentences and their vectors alone: what `kept_vectors` reads."""
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         content = {"ids": self.ids, "sentences": self.sentences, "encoder": self.encoder_digest}
         (folder / IDS).write_bytes(canonical_json(content))
         save_file({"embeddings": np.ascontiguousarray(self.vectors.astype(np.float16))}, folder / VECTORS)
-        if self.lexical is not None:
-            self.lexical.save(folder / LEXICAL, allow_pickle=False, show_progress=False)
 
     def extended(self, statements: Mapping[str, str]) -> Self:
         """The index of exactly `statements`, in memory; only sentences that this one lacks are encoded."""
-        return type(self).of(statements, self.encoder, self.config, self)
+        kept = (
+            dict(zip(self.sentences, self.vectors, strict=True)) if self.encoder_digest == self.encoder.digest else {}
+        )
+        return type(self).of(statements, self.encoder, self.config, kept)
 
     def search(self, query: str, k: int, *, allow: Collection[str] | None = None) -> list[Hit]:
         """The `k` best sentences for `query`, best first; `allow` names the only facts that may be found."""
@@ -182,6 +189,24 @@ class Index:
             Hit(self.ids[row], score, self.sentences[row], float(cosines[row]))
             for row, score in fuse(rankings, self.config.rrf_k)[:k]
         ]
+
+
+def _read(folder: Path) -> tuple[Mapping[str, Any], Vectors]:
+    """What `ids.json` holds, and the vectors, shape (n, dimension), float32.
+
+    Raises:
+        InputError: the folder holds no index.
+        IntegrityError: its parts do not belong together.
+    """
+    from safetensors.numpy import load_file
+
+    if not (folder / IDS).is_file() or not (folder / VECTORS).is_file():
+        raise InputError(f"a retrieval index ({IDS}, {VECTORS})", str(folder), "build it first")
+    content = json.loads((folder / IDS).read_text(encoding="utf-8"))
+    vectors = load_file(folder / VECTORS)["embeddings"].astype(np.float32)
+    if len(vectors) != len(content["ids"]) or len(content["sentences"]) != len(content["ids"]):
+        raise IntegrityError(f"rows of the index {folder.name}", str(len(content["ids"])), str(len(vectors)))
+    return content, vectors
 
 
 def _lexical(sentences: Sequence[str], config: RagConfig) -> Any:

@@ -99,6 +99,7 @@ def _conclude(result: "AuditResult", as_json: bool) -> None:
     rows = [(str(number), problem) for number, problem in enumerate(result.problems, 1)]
     verdict = f"problems: {len(rows)}" if rows else "everything is as recorded"
     told = [("report", result.report)] if result.report else []
+    told += [("pruned", words) for words in result.pruned]
     title = f"{verdict}; checked: {console.phrase(result.checked)}"
     told += [(f"{one.guard.replace('_', ' ')}: {one.decision}", one.explanation) for one in result.leakage]
     told += freshness_rows(result.freshness)

@@ -25,12 +25,17 @@ def forget(
     relation: Annotated[
         str, typer.Option("--relation", metavar="RELATION", help="Only this relation of the subject.")
     ] = "",
+    despite_gates: Annotated[
+        str,
+        typer.Option("--despite-gates", metavar="TEXT", help="Why it is done although a gate may not pass."),
+    ] = "",
     actor: Actor = "",
     as_json: AsJson = False,
 ) -> None:
     """Remove content everywhere in the home; the log still proves that something was there and was forgotten.
 
-    Exit code 1 when it still stands somewhere, or the model still says it.
+    Exit code 1 when it still stands somewhere, or the model still says it; 3 when a gate forbids what would be left:
+    then nothing was forgotten.
     """
     from pipelines.forget import forget as run
 
@@ -41,6 +46,7 @@ def forget(
         reason=reason,
         subject=subject,
         relation=relation,
+        despite_gates=despite_gates,
     )
     title = f"{len(result.fact_ids)} facts forgotten, entry {result.entry}, {result.keys} keys deleted"
     console.show(result.to_dict(), as_json, lambda: console.pairs(title, _rows(result)))
@@ -72,8 +78,13 @@ def _rows(result: "ForgetResult") -> list[tuple[str, str]]:
     rows = [("release", str(result.release or "none: the champion did not know it"))]
     rows += [(one.place, f"{one.count} {one.done}") for one in result.places]
     rows += [(f"release {number} cannot be rebuilt", why) for number, why in result.unbuildable.items()]
+    rows += [(f"gate {gate['guard']}", f"{gate['decision']}: {gate['explanation']}") for gate in result.gates]
+    if result.overruled:
+        rows.append(("overruled", f"{console.phrase(result.overruled)}; the release gets no certificate"))
+    reasons = list(result.moved.values())
+    rows += [("moved to the index", f"{reasons.count(why)} facts: {why}") for why in dict.fromkeys(reasons)]
     rows += [("model", console.phrase(result.suppression))] if result.suppression else []
-    rows += [(f"audit: {name}", str(value)) for name, value in result.audit.items()]
+    rows += [(f"audit: {name}", console.phrase(value)) for name, value in result.audit.items()]
     rows += [("still there", f"{one.file} ({one.how})") for one in result.leftovers]
     rows += [("names that other facts use and that stay", str(result.shared))] if result.shared else []
     return rows + [("cannot be shown", line) for line in result.limits]

@@ -1,4 +1,4 @@
-"""`dmmgov audit checkpoint | witness | export`: what others need to check the log without us."""
+"""`dmmgov audit checkpoint | witness | rotate-key | export`: what others need to check the log without us."""
 
 from pathlib import Path
 from typing import Annotated
@@ -73,6 +73,20 @@ def witness(
     rows = [("entries", str(made.checkpoint.size)), ("root", made.checkpoint.root), ("key of the log", made.log)]
     rows += [("key of the witness", made.witness)]
     console.show(values, as_json, lambda: console.pairs(f"{name} countersigned {file}", rows))
+
+
+def rotate_key(context: typer.Context, actor: Actor = "", as_json: AsJson = False) -> None:
+    """Give the log a new key: the old one vouches for it, and what the old one signed still holds.
+
+    The private key that signed until now is gone afterwards. The passphrase of the new key is taken from
+    DMMGOV_NEW_LOG_PASSPHRASE, that of the old one from DMMGOV_LOG_PASSPHRASE.
+    """
+    from pipelines.rotation import rotate_key as run
+
+    made = run(home_of(context), actor_name(actor))
+    rows = [("old key", made.old), ("new key", made.new), ("first checkpoint of it", f"{made.size} entries")]
+    rows += [("checks everything", made.first), ("checks from now on", made.verifier)]
+    console.show(made, as_json, lambda: console.pairs("The log has a new key", rows))
 
 
 def export(

@@ -1,4 +1,4 @@
-"""`dmmgov releases list | show | diff | promote | rollback | export`."""
+"""`dmmgov releases`: list, show, compare, move, export, rebuild, merge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines import console
-from pipelines.commands import telling
+from pipelines.commands import keeping, telling
 from pipelines.commands.options import Actor, AsJson, ReleaseRef, actor_name, home_of
 
 
@@ -36,13 +36,20 @@ def list_releases(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def show_release(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:
-    """Show what a release is made of, its gates and its figures."""
+    """Show what a release is made of, its gates, its figures, and whether it can still be rebuilt."""
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
 
-    with Ledger.open(home_of(context)) as ledger:
+    home = home_of(context)
+    with Ledger.open(home) as ledger:
         found = ReleaseStore(ledger).get(release)
-    console.show(found, as_json, lambda: console.pairs(f"Release {found.number}", telling.release_rows(found)))
+        kept = keeping.kept_values(home, ledger, found)
+    rows = telling.release_rows(found)
+    console.show(
+        {**found.to_dict(), **kept},
+        as_json,
+        lambda: console.pairs(f"Release {found.number}", [*rows, *keeping.kept_rows(kept)]),
+    )
 
 
 def diff_releases(
@@ -97,6 +104,7 @@ def rebuild_release(context: typer.Context, release: ReleaseRef, as_json: AsJson
     home, started = home_of(context), time.perf_counter()
     with Ledger.open(home) as ledger:
         found = ReleaseStore(ledger).get(release)
+        keeping.check_rebuildable(home, ledger, found)
     digest = rebuild(home, found, device="cpu").digest
     values = {
         "release": found.number,

@@ -80,8 +80,11 @@ def test_a_row_that_is_padded_answers_as_it_does_alone(
         assert one.certainty == pytest.approx(other.certainty, rel=1e-3)
 
 
-def test_a_batch_holds_little_padding() -> None:
+def test_a_batch_holds_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [module._Row("", [1] * length, [], []) for length in (3, 60, 4, 4, 61, 9, 3)]
+    few = list(module._batches(rows, 128))
+    assert [[len(row.ids) for row in batch] for batch in few] == [[3, 3, 4, 4, 9], [60, 61]]
+    monkeypatch.setattr(module, "SLACK", 0)
     batches = list(module._batches(rows, 128))
     assert [[len(row.ids) for row in batch] for batch in batches] == [[3, 3, 4, 4], [9], [60, 61]]
     assert [len(batch) for batch in module._batches(rows, 2)] == [2, 2, 1, 2]

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from guards.base import Decision
 from guards.conflicts import Change, Effect
-from guards.consensus import Claim, ConsensusGuard, Statement, Support, independent, support
+from guards.consensus import Claim, ConsensusGuard, Support, support
+from guards.origins import Statement, independent
 from guards.sources import Source, Sources, Tier
 from registry.records import Fact, RiskTier
 

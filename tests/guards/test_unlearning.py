@@ -1,8 +1,7 @@
-"""Verdicts on forgetting: what is given away blocks, what is too little to show is not passed, a probe finds traces."""
+"""Verdicts on forgetting: what is given away blocks, what is too little to show is not passed."""
 
-import numpy as np
-
-from guards.unlearning import Extraction, UnlearningGuard, probe
+from guards.decoding import Found
+from guards.unlearning import ChoiceGuard, Choices, Extraction, StateGuard, UnlearningGuard
 
 
 def test_what_only_this_model_gives_away_blocks() -> None:
@@ -20,11 +19,25 @@ def test_what_anybody_can_guess_is_for_a_person() -> None:
     assert UnlearningGuard().judge(Extraction([True] * 9, [True] * 9)).decision == "escalate"
 
 
-def test_the_probe_finds_a_trace_and_no_trace() -> None:
-    draw = np.random.default_rng(1)
-    plain, marked = draw.normal(size=(12, 30)), draw.normal(size=(12, 30))
-    share, p = probe(marked + 2.0, plain)
-    assert share > 0.9
-    assert p < 0.01
-    share, p = probe(marked, plain)
-    assert p > 0.05
+def test_a_choice_is_held_against_chance_and_against_a_model_that_never_knew_it() -> None:
+    guard = ChoiceGuard("yes_no")
+    chance = [True, False] * 6
+    assert guard.judge(Choices([True] * 12, chance, 0.5)).decision == "escalate", "6 more than the other are not shown"
+    assert guard.judge(Choices([True] * 16, [False] * 8 + [True] * 8, 0.5)).decision == "block"
+    assert guard.judge(Choices([True] * 12, [True] * 12, 0.5)).decision == "escalate", "both can guess it"
+    assert guard.judge(Choices(chance, chance, 0.5)).decision == "pass"
+    assert guard.judge(Choices([False] * 3, [False] * 3, 0.5)).decision == "escalate", "3 questions show nothing"
+    assert guard.judge(Choices([], [], 0.5)).decision == "escalate"
+
+
+def found(rank: float, known: float = 0.8, candidates: int = 200) -> Found:
+    return Found(rank, candidates, known)
+
+
+def test_hidden_states_are_held_against_a_model_that_never_knew_it() -> None:
+    guard = StateGuard()
+    assert guard.judge([found(1)], [found(90)]).decision == "block"
+    assert guard.judge([found(1)], [found(1)]).decision == "escalate", "the base knows it as well"
+    assert guard.judge([found(90)], [found(90)]).decision == "pass"
+    assert guard.judge([found(90, known=0.1)], [found(90)]).decision == "escalate", "a blind probe shows nothing"
+    assert guard.judge([], []).decision == "escalate"

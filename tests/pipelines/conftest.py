@@ -14,11 +14,12 @@ from editors.factors import LayerDelta
 from editors.load import LoadedModel, weights_digest
 from pipelines.publish import FeedRecord, ReleaseDraft, publish
 from pipelines.tracking import mlflow_client
+from pipelines.workplace import Workplace
 from registry.artifacts import store
 from registry.facts import FactEvent, view
 from registry.home import Home
 from registry.ledger import Ledger
-from registry.records import Fact
+from registry.records import Fact, Release
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FRANCE = Fact("France", "capital", "Paris", source="atlas")
@@ -212,5 +213,31 @@ def real_release(
         )
         with Ledger.open(home) as ledger:
             publish(home, ledger, draft, AT)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def more(publishing: Callable[[Home], Drafts]) -> Callable[[Home, str], Release]:
+    """Publishes one more release with a real delta on the champion, as a run would."""
+
+    def run(home: Home, name: str) -> Release:
+        fact, at = Fact(name, "capital", "Town"), datetime(2026, 1, 3, tzinfo=UTC)
+        drafts = publishing(home)
+        with Workplace.opened(home, None, "tester", at) as place:
+            assert place.parent is not None
+            delta = random_delta(place.loaded, 0, (fact.id,), 0.1)
+            base, deltas = place.base_digest, place.deltas
+            with delta.applied(place.loaded.model):
+                edited = weights_digest(place.loaded.model)
+            draft = replace(
+                drafts.of(drafts.brings(fact, "memit"), parent=place.parent.number),
+                model=place.model,
+                base_digest=base,
+                weights_digest=edited,
+                deltas=(*deltas, store(home.deltas, delta.save).digest),
+                feed=None,
+            )
+            return publish(home, place.ledger, draft, at)
 
     return run

@@ -4,10 +4,11 @@ import gzip
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,13 @@ from editors.base import FactEffect
 from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
 from editors.load import LoadedModel, weights_digest
+from guards.base import Score, Verdict
+from guards.family import judge_family
+from pipelines import guard, rechecks
 from pipelines.answer import Answerer
-from pipelines.forget import forget
+from pipelines.certify import read_certificate
+from pipelines.forget import BLOCKED, forget
+from pipelines.forget_release import OVERRULED
 from pipelines.forget_result import ForgetResult
 from pipelines.forgotten import check
 from pipelines.integrity import verify_home
@@ -30,7 +36,7 @@ from pipelines.rebuild import rebuild
 from pipelines.settings import Settings
 from pipelines.tracking import mlflow_client
 from registry.artifacts import store
-from registry.errors import InputError
+from registry.errors import BlockedError, InputError
 from registry.facts import FactEvent, FactStore, read_snapshot
 from registry.feeds import FeedStore
 from registry.forgotten import Tombstones
@@ -50,6 +56,27 @@ NAMES = ("Zefiria", "Quobbleton")
 
 class Killed(Exception):
     """Stands for a kill."""
+
+
+@pytest.fixture(autouse=True)
+def gates(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Gates pass as they would with a model that has learnt something; what they say is changed here."""
+    said: dict[str, Any] = {"weights": lambda number: "pass", "index": "pass"}
+    asked: list[int] = []
+
+    def weights(*case: Any, **more: Any) -> SimpleNamespace:
+        asked.append(1)
+        decision = said["weights"](len(asked))
+        return SimpleNamespace(
+            verdicts=[replace(one, decision=decision) for one in judge_family(*case, **more).verdicts]
+        )
+
+    def index(*_: Any) -> Iterator[Verdict]:
+        yield Verdict("retrieval", said["index"], "as the test says", (Score("retrieval", 1.0, 0.9, 1.0, 60, 0.85),))
+
+    monkeypatch.setattr(rechecks, "judge_family", weights)
+    monkeypatch.setattr(guard, "system_gates", index)
+    return said
 
 
 def until(point: str) -> Callable[[str], None]:
@@ -387,3 +414,73 @@ def test_a_kept_fact_of_another_relation_with_the_same_two_names_stays_whole(hom
     with Ledger.open(home) as ledger:
         assert twin in [event.fact for event in FactStore(ledger).events()]
         assert [row["row"] for row in FeedStore(ledger).rows(run=3)] == [1]
+
+
+def test_the_release_has_its_gates_and_a_complete_certificate(home: Home) -> None:
+    result = forget(home, [SECRET.id], actor="Ann", reason="because")
+    judged = [gate["guard"] for gate in result.gates]
+    assert {"efficacy", "generalisation", "neighbourhood", "drawdown", "fluency", "retrieval"} <= set(judged)
+    assert (result.moved, result.overruled) == ({}, ())
+    with Ledger.open(home) as ledger:
+        release = ReleaseStore(ledger).get(3)
+        certificate = read_certificate(home, ledger, "3")
+        passed = [entry.payload["gate"] for entry in ledger.entries("gate_passed")]
+    assert [gate["guard"] for gate in release.gates] == judged
+    assert passed[-len(judged) :] == judged
+    assert certificate.body["F1"]["ended"] == [{"fact": SECRET.id, "how": "retract"}]
+    assert certificate.body["F3"]["changes_weights"] is True
+    assert SECRET.subject not in certificate.text
+
+
+def test_the_rest_of_the_batch_goes_to_the_index_where_its_gates_do_not_pass(
+    home: Home, gates: dict[str, Any], tiny_llama: LoadedModel
+) -> None:
+    gates["weights"] = lambda number: "block" if number == 1 else "pass"
+    result = forget(home, [SECRET.id], actor="Ann", reason="because")
+    assert list(result.moved) == [KEPT.id]
+    with Ledger.open(home) as ledger:
+        champion = ReleaseStore(ledger).get("champion")
+        memory = {event.fact.id: event.memory for event in FactStore(ledger).events()}
+    assert (champion.deltas, champion.weights_digest) == ((), tiny_llama.digest)
+    assert memory[KEPT.id] == "rag"
+    assert verify_home(home) == []
+    assert search(home, NAMES) == []
+
+
+def test_a_gate_that_does_not_pass_forbids_it_and_nothing_is_gone(home: Home, gates: dict[str, Any]) -> None:
+    gates["index"] = "block"
+    with pytest.raises(BlockedError, match="gate retrieval: as the test says; nothing was forgotten"):
+        forget(home, [SECRET.id], actor="Ann", reason="because")
+    with Ledger.open(home) as ledger:
+        assert not any("forgetting" in line for line in recover(home, ledger))
+        (entry,) = ledger.entries(BLOCKED)
+        assert (entry.payload["gates"], entry.payload["facts"]) == (["retrieval"], [SECRET.id])
+        assert ledger.entries(FORGOTTEN) == []
+        assert ReleaseStore(ledger).get("champion").number == 2
+        assert SECRET in [event.fact for event in FactStore(ledger).events()]
+    assert verify_home(home) == []
+
+
+def test_a_person_may_overrule_the_gates_which_is_told_aloud_and_certified_by_nobody(
+    home: Home, gates: dict[str, Any]
+) -> None:
+    gates["index"] = "block"
+    result = forget(home, [SECRET.id], actor="Ann", reason="because", despite_gates="Zefiria asked a court")
+    assert (result.overruled, result.leftovers) == (("retrieval",), ())
+    gone(home)
+    with Ledger.open(home) as ledger:
+        (entry,) = ledger.entries(OVERRULED)
+        assert (entry.actor, entry.payload["gates"]) == ("Ann", ["retrieval"])
+        with pytest.raises(BlockedError, match="the gate retrieval did not pass"):
+            read_certificate(home, ledger, "3")
+
+
+def test_a_killed_run_that_a_gate_forbids_is_given_up(home: Home, gates: dict[str, Any]) -> None:
+    with pytest.raises(Killed):
+        forget(home, [SECRET.id], actor="Ann", reason="because", checkpoint=until("forgetting noted"))
+    gates["index"] = "block"
+    with Ledger.open(home) as ledger:
+        assert any("gave up forgetting" in line for line in recover(home, ledger))
+        assert recover(home, ledger) == []
+        assert len(ledger.entries(BLOCKED)) == 1
+    assert verify_home(home) == []

@@ -96,8 +96,26 @@ def test_a_batch_that_breaks_nothing_stays_whole() -> None:
     table, written = bench(World({}))
     repaired = table.repair(written)
     assert repaired.written == written
-    assert repaired.fitted == repaired.final
+    assert [item.prompt for item in repaired.final] == [item.prompt for item in (*EDITS, *UNTOUCHED)]
     assert all(item.after for item in repaired.final)
+
+
+def test_what_must_not_move_is_asked_once_when_the_batch_is_settled() -> None:
+    """A fact that is not answered by itself costs its own questions, not another round of all of them."""
+    world = World({}, mute={"b"})
+    table, written = bench(world)
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    class Counting(Scripted):
+        def now(self, questions: Iterable[Question]) -> dict[str, str]:
+            questions = list(questions)
+            asked.extend((item.prompt, self.world.on) for item in questions if item.kind == "drawdown")
+            return super().now(questions)
+
+    repaired = replace(table, asker=Counting(table.asker.loaded, world=world)).repair(written)
+    assert [item.fact_id for item in repaired.final if item.kind == "efficacy"] == ["a", "c"]
+    after = [item for item in asked if item[1]]
+    assert after == [(item.prompt, ("a", "c")) for item in UNTOUCHED]
 
 
 def test_a_fact_that_is_not_answered_goes_to_the_index_with_its_prompt() -> None:
@@ -124,6 +142,39 @@ def test_more_facts_are_tried_where_leaving_out_the_first_ones_helps_nothing(mon
     table, written = bench(World({"c": {"u1"}}))
     repaired = table.repair(written)
     assert set(repaired.written.moved) == {"c"}, "the first suspects, a and b, stay"
+
+
+def test_as_many_are_taken_out_at_once_as_the_gate_asks_for() -> None:
+    world = World({"a": {"u1"}, "b": {"u2", "u3"}, "c": {"u4", "u5", "u6"}})
+    table, written = bench(world, lambda seen: strict_above(seen, 1), rounds=3)
+    repaired = table.repair(written)
+    assert set(repaired.written.moved) == {"b", "c"}, "one round takes out, one asks all of it again, one returns"
+    one_by_one = replace(table, rounds=2).repair(written).written
+    assert one_by_one.delta is None, "no round was left to ask the final state as a whole"
+
+
+def test_a_fact_that_brings_back_nothing_of_its_own_stays() -> None:
+    """Two facts break one answer each that a third breaks as well: without the third they are asked anew."""
+    seen = [item.seen("", "") for item in UNTOUCHED]
+    table, _ = bench(World({}))
+    back = {"a": {"u1 is"}, "b": {"u1 is", "u2 is"}, "c": {"u2 is"}}
+    assert table._needed(seen, back) == ["b"]
+    assert table._needed(seen, {**back, "c": {"u3 is"}}) == ["b", "c"]
+
+
+class Heavy:
+    """A reading that names one fact as long as it is there."""
+
+    def heaviest(self, written: Written) -> dict[str, str]:
+        assert written.delta is not None
+        return {"c": "too hard to read"} if "c" in written.delta.fact_ids else {}
+
+
+def test_what_makes_text_harder_to_read_goes_before_neighbours_are_looked_at() -> None:
+    table, written = bench(World({"c": {"u1", "u2"}}))
+    repaired = replace(table, reading=cast(Any, Heavy())).repair(written)
+    assert dict(repaired.written.moved) == {"c": "too hard to read"}
+    assert all(item.after for item in repaired.final)
 
 
 def strict_above(seen: Sequence[Observation], allowed: int) -> str | None:

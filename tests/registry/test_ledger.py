@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from registry import database
+from registry.contents import Split
 from registry.errors import BusyError, DmmGovError, InputError, IntegrityError
 from registry.facts import FactEvent, FactStore
 from registry.feeds import FeedStore
@@ -120,7 +121,9 @@ def one_of_each(ledger: Ledger, at: datetime) -> None:
         ReleaseStore(ledger).register(txn, 1, "1", "d", {}, at)
         FactStore(ledger).append(txn, event)
         FeedStore(ledger).record(txn, "f", "feed.csv", 1, "published", [{"row": 1, "decision": "ADD"}], at)
-        RequestStore(ledger).keep(txn, 1, 1, {"operation": "facts"})
+        RequestStore(ledger).keep(
+            txn, 1, 1, Split.of({"operation": "facts", "reason": "why", "rows": [{"subject": "France"}]})
+        )
         RequestStore(ledger).comment(txn, 1, "why?")
         txn.execute(insert(checkpoints), [{"size": 1, "note": "n", "recorded_at": ""}])
         txn.execute(insert(cosignatures), [{"size": 1, "witness": "w", "line": "l", "recorded_at": ""}])

@@ -1,5 +1,6 @@
 """The index: exact, fused by rank, equal bytes for equal content, nothing pickled, nothing encoded twice."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,10 +11,15 @@ import pytest
 
 from editors.rag import Index, MiniLM, RagConfig, build_index
 from editors.rag.embed import PACKAGE, Vectors, package_folder
+from editors.rag.encode import main as encode
+from editors.rag.index import kept_vectors
 from editors.rag.solve import fuse, ranking
+from registry.catalogue import Catalogue
 from registry.digests import folder_manifest
 from registry.errors import InputError, IntegrityError, ModelError
+from registry.records import Fact
 
+ATLAS = Path(__file__).resolve().parents[3] / "examples" / "atlas"
 SENTENCES = {
     "a": "The capital of France is Paris.",
     "b": "The capital of Italy is Rome.",
@@ -141,3 +147,25 @@ def test_real_search_finds_by_meaning(minilm: MiniLM, tmp_path: Path) -> None:
     assert index.search("Which money do Japanese people pay with?", 1)[0].fact_id == "c"
     assert max(index.search("software firm near Seattle", 4), key=lambda hit: hit.cosine).fact_id == "d"
     assert len(index.search("", 9)) == 4
+
+
+def test_vectors_of_another_encoder_are_not_taken_over(tmp_path: Path) -> None:
+    build_index(SENTENCES, tmp_path / "one", encoder=Letters("one"))
+    encoder = Letters("another")
+    build_index(SENTENCES, tmp_path / "two", encoder=encoder, previous=tmp_path / "one")
+    assert sorted(encoder.kept) == sorted(SENTENCES.values())
+
+
+def test_the_shipped_vectors_are_those_of_the_shipped_facts(tmp_path: Path) -> None:
+    """A sample of them made anew: on another processor the last bits may differ, and no more."""
+    lines = (ATLAS / "facts.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "facts.csv").write_text("".join([lines[0], *lines[1::60]]), encoding="utf-8")
+    encoder = MiniLM()
+    encode([str(tmp_path / "v"), "--catalogue", str(ATLAS / "relations.yaml"), "--facts", str(tmp_path / "facts.csv")])
+    made, shipped = kept_vectors(tmp_path / "v", encoder), kept_vectors(ATLAS / "vectors", encoder)
+    assert len(made) > 20
+    assert all(np.allclose(shipped[sentence], vector, atol=1e-3) for sentence, vector in made.items())
+    catalogue = Catalogue.read(ATLAS / "relations.yaml")
+    with (ATLAS / "facts.csv").open(encoding="utf-8", newline="") as stream:
+        facts = [Fact(row["subject"], row["relation"], row["object"]) for row in csv.DictReader(stream)]
+    assert {catalogue.statement(fact) for fact in facts} == set(shipped)
