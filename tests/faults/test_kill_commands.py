@@ -9,12 +9,12 @@ from benchmarks.killed_commands import COMMANDS, Stopped
 from benchmarks.tiny_home import AT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KILLS = 9
+KILLS = 6
 SCRIPT = """
 import json, sys
 from pathlib import Path
 from benchmarks.killed_commands import command_kills
-sys.stdout.write(json.dumps(command_kills(Path(sys.argv[1]), int(sys.argv[2]), 5, 240)))
+sys.stdout.write(json.dumps(command_kills(Path(sys.argv[1]), int(sys.argv[2]), 5, 200)))
 """
 
 
