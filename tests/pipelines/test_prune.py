@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,12 +18,15 @@ from pipelines.recovery import recover
 from pipelines.retention import RetentionPolicy, needed, rebuildable
 from pipelines.rollback import rollback
 from pipelines.tracking import mlflow_client, versions_folder
+from registry.approvals import Approvals
 from registry.errors import InputError
+from registry.facts import FactStore
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.pruning import PRUNED, PruningStore
 from registry.records import Release
 from registry.releases import ReleaseStore
+from registry.requests import RequestStore
 
 More = Callable[[Home, str], Release]
 LATE = datetime(2030, 1, 1, tzinfo=UTC)
@@ -131,6 +135,18 @@ def test_why_each_stays(long_home: Home, monkeypatch: pytest.MonkeyPatch) -> Non
         assert "younger than 1 days" in young[3][0]
         monkeypatch.setattr("pipelines.retention._asked_for", lambda ledger: {3: 7})
         assert needed(ledger, FEW, LATE)[3] == ("request 7 is open and names a fact that it brought",)
+
+
+def test_a_release_whose_fact_an_open_request_names_stays(long_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(long_home) as ledger:
+        brought = {event.release: event.fact.id for event in FactStore(ledger).events()}
+        asked = {7: SimpleNamespace(number=7, state="open"), 8: SimpleNamespace(number=8, state="executed")}
+        named = {7: {"facts": [brought[3]]}, 8: {"facts": [brought[2]]}}
+        monkeypatch.setattr(Approvals, "read", lambda ledger: SimpleNamespace(requests=asked))
+        monkeypatch.setattr(RequestStore, "content", lambda self, one: named[one.number])
+        why = needed(ledger, FEW, LATE)
+    assert why[3] == ("request 7 is open and names a fact that it brought",)
+    assert why[2] == (), "a request that is done needs nothing"
 
 
 @pytest.mark.parametrize("point", ["in the transaction", "committed", "version removed", "folder removed"])
