@@ -73,9 +73,8 @@ def found_in(home: Home, pins: Pins = NO_PINS) -> bool:
         return True
 
 
-def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]:
-    """Change one byte `count` times, the kinds of files in turn."""
-    draw, begun = random.Random(seed), time.perf_counter()
+def prepared(root: Path) -> Home:
+    """A home of three releases, one of them certified, with a signed entry that lies in the write-ahead log alone."""
     home = made(root / "whole" / "home")
     with Ledger.open(home) as ledger:
         publish(home, ledger, draft(home, 2), AT)
@@ -92,6 +91,13 @@ def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]
         os._exit(0)  # the write-ahead log stays
 
     forked_quietly(late)
+    return home
+
+
+def changes(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]:
+    """Change one byte `count` times, the kinds of files in turn."""
+    draw, begun = random.Random(seed), time.perf_counter()
+    home = prepared(root)
     whole = {path: path.read_bytes() for path in sorted(home.root.rglob("*")) if path.is_file()}
     by_kind: dict[str, list[Path]] = {}
     for path, data in whole.items():

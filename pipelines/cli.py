@@ -21,6 +21,7 @@ from pipelines.commands import (
     audits,
     benchmarks,
     doctor,
+    facts,
     forgetting,
     freshness,
     keeping,
@@ -97,6 +98,10 @@ GROUPS: Groups = {
     "users": (
         "Who may do what, and with which key they sign.",
         {"add": users.add, "list": users.list_users, "revoke": users.revoke},
+    ),
+    "facts": (
+        "What is known, fact by fact.",
+        {"list": facts.list_facts, "show": facts.show_fact},
     ),
     "releases": (
         "Published states of what the model knows.",

@@ -139,6 +139,7 @@ def lines(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"gate {gate['guard']}", f"{gate['before'] or 'none'} → {gate['after'] or 'none'}"))
     for kind, entries in facts.items():
         rows += [(kind, _words(entry)) for entry in entries]
+    rows += [("answers", f"r{number} was pruned: it cannot be asked any more") for number in values.get("pruned", ())]
     rows += [("answer", f"{one['question']} {one['before']} → {one['after']}") for one in values["answers"]]
     return rows
 

@@ -193,7 +193,8 @@ def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> Forget
         places = clean(home, plan)
         checkpoint("places cleaned")
         advance(1)
-        entry, keys = _shredded(ledger, plan, order, changes, places, made, cleaner.compactions())
+        void = cleaner.compactions()
+        entry, keys = _shredded(ledger, plan, order, changes, places, made, void)
         checkpoint("keys deleted")
         advance(1)
         swept = _swept(home, ledger, checkpoint)
@@ -208,7 +209,7 @@ def _carried_out(home: Home, ledger: Ledger, plan: Plan, order: Order) -> Forget
         rewritten,
         {number: str(change["unbuildable"]) for number, change in changes.items() if "unbuildable" in change},
         made.suppression,
-        (*_artefacts(changes), *places, Place("ledger: sealed content", "keys deleted", keys), *swept),
+        (*_artefacts(changes, void), *places, Place("ledger: sealed content", "keys deleted", keys), *swept),
         tuple(search(home, plan.names, plan.written)),
         len(plan.shared),
         audit,
@@ -276,10 +277,10 @@ def _swept(home: Home, ledger: Ledger, checkpoint: Checkpoint) -> list[Place]:
     ]
 
 
-def _artefacts(changes: Mapping[int, Mapping[str, Any]]) -> list[Place]:
-    """What was made again, by kind."""
+def _artefacts(changes: Mapping[int, Mapping[str, Any]], void: Sequence[str]) -> list[Place]:
+    """What was made again, by kind, and checkpoints that hold it."""
     kinds = {"facts_snapshot": "facts snapshots", "index_snapshot": "indexes", "deltas": "weight deltas"}
     return [
         Place(words, "of releases made again without it", sum(name in change for change in changes.values()))
         for name, words in kinds.items()
-    ]
+    ] + [Place("merged checkpoints", "removed, since they hold it", len(void))]

@@ -13,6 +13,7 @@ from pipelines.bases import CERTIFICATE, merged_base
 from pipelines.cli import run
 from pipelines.compact import compact
 from pipelines.diff import diff
+from pipelines.forget_artifacts import Cleaner, told_of
 from pipelines.rebuild import rebuild
 from pipelines.recovery import recover
 from pipelines.retire import retire
@@ -102,6 +103,29 @@ def test_a_merged_fact_is_taken_out_of_the_deltas_below(
         pytest.raises(InputError, match="not"),
     ):
         retire(place, [place.known[1].fact.id])
+
+
+def test_what_is_forgotten_leaves_the_checkpoint(weights_home: Home, more: More, tiny_llama: LoadedModel) -> None:
+    compact(weights_home, "2", "tester")
+    more(weights_home, "Aland")
+    with Ledger.open(weights_home) as ledger:
+        (merged,) = CompactionStore(ledger).all
+        releases = ReleaseStore(ledger).all()
+        cleaner = Cleaner(weights_home, ledger, merged.facts)
+        assert cleaner.compactions() == [merged.artefact]
+        changes = {one.number: cleaner.change_of(one) for one in releases}
+        assert changes[1] == {}
+        assert (changes[2]["deltas"], changes[2]["weights_digest"]) == ([], tiny_llama.digest)
+        assert (changes[3]["base_digest"], len(changes[3]["deltas"])) == (tiny_llama.digest, 1)
+        other = Cleaner(weights_home, ledger, ("0" * 24,))
+        assert (other.compactions(), other.change_of(releases[2])) == ([], {})
+        with ledger.transaction() as txn:
+            told = {"facts": list(merged.facts), "keys": [], "releases": told_of(changes)}
+            ledger.append(txn, "forgotten", {**told, "compactions": cleaner.compactions()}, "x", releases[0].created_at)
+        recover(weights_home, ledger)
+        assert not list(weights_home.bases.iterdir())
+        for release in ReleaseStore(ledger).all():
+            assert rebuild(weights_home, release, device="cpu").digest == release.weights_digest
 
 
 def test_nothing_to_merge_is_refused(weights_home: Home) -> None:
