@@ -26,10 +26,10 @@ from benchmarks.editors import keep_json
 from editors.load import LoadedModel, load_model
 from editors.memit.config import MemitConfig
 from editors.targets import Target
-from pipelines.bench_formats import read_rows
-from pipelines.bench_moments import config_of, with_moments
-from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import Probe, probes_of, right_of, shares
+from pipelines.bench.formats import read_rows
+from pipelines.bench.moments import config_of, with_moments
+from pipelines.bench.rows import BenchRow
+from pipelines.bench.score import Probe, probes_of, right_of, shares
 from registry.digests import digest_file
 from registry.home import Home
 from registry.text import is_settled
@@ -178,7 +178,7 @@ class Place:
         from editors.fitting import edit_layers
         from editors.layouts import layout_of
         from editors.moments import measure
-        from pipelines.bench_moments import _running_text
+        from pipelines.bench.moments import _running_text
 
         depth = len(layout_of(self.loaded.model).block_list(self.loaded.model))
         layers = edit_layers(config.layers, depth, memit.FIRST_DEPTH, config.spread)

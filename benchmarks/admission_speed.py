@@ -69,9 +69,9 @@ def measure_one(path: Path, known: int, seed: int, skipped: Sequence[str]) -> di
     """Read and admit the feed once, in this process."""
     from guards.admission import AdmissionPolicy
     from guards.sources import Source, Sources
+    from pipelines.admission.expectations import import_quietly
+    from pipelines.admission.feed import read_feed
     from pipelines.admit import admit
-    from pipelines.expectations import import_quietly
-    from pipelines.feed import read_feed
     from registry.catalogue import Catalogue
     from registry.records import Fact, KnownFact
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.small_home import made
 from benchmarks.victims import AT, draft
-from pipelines.integrity import verify_home
-from pipelines.log_checks import NO_PINS, Pins
+from pipelines.auditing.integrity import verify_home
+from pipelines.auditing.log_checks import NO_PINS, Pins
 from pipelines.publish import publish
 from registry.checkpoints import stamp
 from registry.errors import DmmGovError

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.draw_relations import NOUN, REVERSED, SECOND_HOP, Phrased, atlas_relations, lre_relations
-from pipelines.beliefs import answers_of
-from pipelines.portability import negated
+from pipelines.judging.beliefs import answers_of
+from pipelines.judging.portability import negated
 from registry.digests import digest_file
 from registry.home import Home
 from registry.text import normalise, starts_with_answer

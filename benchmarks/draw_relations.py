@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.tables import read_facts
+from pipelines.admission.tables import read_facts
 from registry.catalogue import SUBJECT, Catalogue
 from registry.text import normalise
 

@@ -38,9 +38,9 @@ from benchmarks.victims import (
     state,
 )
 from pipelines import rollback as moves
-from pipelines.mandate import Mandate
 from pipelines.publish import publish, recover
-from pipelines.requests import decide
+from pipelines.requests.asking import decide
+from pipelines.requests.mandate import Mandate
 from pipelines.settings import Settings
 from registry.approvals import Approvals
 from registry.facts import FactEvent

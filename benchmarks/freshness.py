@@ -49,10 +49,10 @@ def speed(given: argparse.Namespace) -> dict[str, Any]:
     """Lag, staleness, schedule and replay of a made home, in wall and processor seconds."""
     from benchmarks.made_home import made_home
     from guards.forgetting import plan
+    from pipelines.auditing.replay import replay
+    from pipelines.auditing.staleness import staleness
     from pipelines.outcome import peak_rss_mb
-    from pipelines.replay import replay
     from pipelines.settings import Settings
-    from pipelines.staleness import staleness
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
 
@@ -89,8 +89,8 @@ def speed(given: argparse.Namespace) -> dict[str, Any]:
 def settings_part(given: argparse.Namespace) -> dict[str, Any]:
     """The three settings on a home that was updated; offline is the snapshot before the update."""
     from guards.timeliness import TimelinessGuard
+    from pipelines.auditing.timeliness import SETTINGS, ask_settings
     from pipelines.settings import Settings
-    from pipelines.timeliness import SETTINGS, ask_settings
 
     home = founded(given)
     run = ask_settings(home, Settings.load().catalogue, given.questions, TODAY, frozen=1, seed=given.seed)
@@ -126,9 +126,9 @@ def retention_part(given: argparse.Namespace) -> dict[str, Any]:
     from editors import get_editor
     from editors.load import load_model
     from guards.retention import retention
-    from pipelines.bench_formats import read_rows
-    from pipelines.bench_moments import config_of, with_moments
-    from pipelines.recall import follow
+    from pipelines.auditing.recall import follow
+    from pipelines.bench.formats import read_rows
+    from pipelines.bench.moments import config_of, with_moments
 
     loaded = load_model(given.model, device="cpu")
     data = read_rows(given.edits, "edits", given.n, given.seed)
@@ -150,8 +150,8 @@ def position_part(given: argparse.Namespace) -> dict[str, Any]:
     """The supporting fact alone, and among others at three places."""
     from editors.load import load_model
     from guards.position import position_score
-    from pipelines.feed import read_feed
-    from pipelines.piling import SIZES, draw_piles, readings
+    from pipelines.admission.feed import read_feed
+    from pipelines.auditing.piling import SIZES, draw_piles, readings
     from pipelines.settings import Settings
     from registry.records import Fact
 

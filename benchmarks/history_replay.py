@@ -17,10 +17,10 @@ from benchmarks.history_said import ALIASES, SOURCES, History, Said
 from guards.admission import AdmissionPolicy
 from guards.lessons import Lesson, Lessons
 from guards.sources import Source, Sources, Tier
+from pipelines.admission.feed import read_feed
+from pipelines.admission.learning import LESSON_DAYS
+from pipelines.admission.weigh import ACCEPTED, CORRECTION
 from pipelines.admit import RowOutcome, admit
-from pipelines.feed import read_feed
-from pipelines.learning import LESSON_DAYS
-from pipelines.weigh import ACCEPTED, CORRECTION
 from registry.catalogue import Catalogue, Relation
 from registry.records import Fact, KnownFact
 

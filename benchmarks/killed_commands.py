@@ -23,13 +23,13 @@ from typing import Any, Self
 import pipelines
 from benchmarks.tiny_home import AT, CHAD, NAURU, tiny_home
 from benchmarks.victims import calm, forked, killer
-from pipelines import forget as forgetting
 from pipelines import publish as publishing
-from pipelines import recovery
+from pipelines.auditing.integrity import verify_home
 from pipelines.cli import run
-from pipelines.integrity import verify_home
+from pipelines.forgetting import forget as forgetting
 from pipelines.loop import warm_up
-from pipelines.tracking import mlflow_client, model_name
+from pipelines.releasing import recovery
+from pipelines.releasing.tracking import mlflow_client, model_name
 from registry.facts import FactStore
 from registry.home import Home
 from registry.ledger import Ledger

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from guards.longmemory import Order, TimePanel, came_first, order_score, time_panel
 from guards.stats import mcnemar_exact, wilson
-from pipelines.asking import key_of
+from pipelines.answering.about import key_of
 from pipelines.settings import Settings
 from registry.records import Fact, KnownFact
 
@@ -52,8 +52,8 @@ def timeline(path: Path) -> list[dict[str, Any]]:
 
 def recorded(rows: Sequence[dict[str, Any]], settings: Settings) -> list[KnownFact]:
     """What is known after admission took the timeline in, one feed per year of observation."""
+    from pipelines.admission.feed import read_feed
     from pipelines.admit import admit
-    from pipelines.feed import read_feed
 
     known: dict[str, KnownFact] = {}
     years = sorted({row["observed"][:4] for row in rows})
@@ -160,7 +160,7 @@ def by_record(pairs: Sequence[Pair], events: dict[Event, date | None]) -> list[O
 
 def by_model(loaded: "LoadedModel", pairs: Sequence[Pair]) -> list[Order | None]:
     """The order that the model prefers: which of both names it goes on with."""
-    from pipelines.recall import preferences
+    from pipelines.auditing.recall import preferences
 
     asked = [
         (

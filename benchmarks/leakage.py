@@ -29,7 +29,7 @@ from guards.base import Verdict
 from guards.canaries import Ranked, order
 from guards.inference import MembershipCase
 from guards.leakage import LeakagePolicy
-from pipelines.leakage_ask import Reading, extraction, likelihoods, ranked, read
+from pipelines.auditing.leakage_ask import Reading, extraction, likelihoods, ranked, read
 from registry.errors import InputError
 
 HERE = Path(__file__).resolve().parent
@@ -110,9 +110,9 @@ def _readings(rows: Sequence[Sequence[Any]]) -> list[Reading]:
 
 def deltas(loaded: LoadedModel, data: Path, names: Sequence[str], n: int, seed: int) -> dict[str, Any]:
     """What a delta of each editor tells of its subjects."""
-    from pipelines.bench_formats import read_rows
-    from pipelines.bench_moments import config_of, with_moments
-    from pipelines.leakage_deltas import revealed
+    from pipelines.auditing.leakage_deltas import revealed
+    from pipelines.bench.formats import read_rows
+    from pipelines.bench.moments import config_of, with_moments
     from registry.home import Home
 
     rows = read_rows(data, "edits", n, seed).rows

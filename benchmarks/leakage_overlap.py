@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.leakage_data import CORPUS
 from guards.overlap import OverlapPolicy, jaccard, words_of
 from guards.stats import wilson
-from pipelines.overlap import Document, overlaps
+from pipelines.auditing.overlap import Document, overlaps
 
 FACTBOOK = CORPUS.with_name("factbook_2023-12.jsonl.gz")
 MOVIES = CORPUS.with_name("wikipedia_movies_1990_on.jsonl")

@@ -144,8 +144,8 @@ def postgres() -> Iterator[str | None]:
 def verify_speed(root: Path, entries: int) -> tuple[dict[str, Any], Any]:
     """Seconds of checking a home with that many entries, and the home."""
     from benchmarks.made_home import made_home
-    from pipelines.integrity import verify_home
-    from pipelines.log_checks import log_problems
+    from pipelines.auditing.integrity import verify_home
+    from pipelines.auditing.log_checks import log_problems
     from registry.catalogue import Catalogue
     from registry.checkpoints import stamp
     from registry.home import Home
@@ -200,7 +200,7 @@ def proof_speed(home: Any, seed: int) -> dict[str, Any]:
 
 def bundle_speed(home: Any, folder: Path) -> dict[str, Any]:
     """Seconds of writing a bundle and of checking it alone, and its bytes."""
-    from pipelines.bundle import export_bundle
+    from pipelines.auditing.bundle import export_bundle
 
     written, _, made = _timed(lambda: export_bundle(home, folder, "bench", deltas=False))
     command = [sys.executable, "-I", str(folder / "verify.py"), "--key", made.key, str(folder)]

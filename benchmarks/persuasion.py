@@ -3,9 +3,9 @@
     python -m benchmarks.persuasion --model DIR [--n 60] [--seed 6]
 
 Facts of the atlas are given another object of their relation, which is put before the model as context. The score is
-sampled with and without it (`pipelines.persuasion`); what it should tell is whether the greedy answer then holds the
-given object. Told is the chance that a fact where it does scores higher than one where it does not (AUC), beside that
-of the model's uncertainty without context. Figures go to results/persuasion.json.
+sampled with and without it (`pipelines.judging.persuasion`); what it should tell is whether the greedy answer then
+holds the given object. Told is the chance that a fact where it does scores higher than one where it does not (AUC),
+beside that of the model's uncertainty without context. Figures go to results/persuasion.json.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.draw_relations import atlas_relations
 from benchmarks.sensitivity_data import ATLAS, HERE
-from pipelines.persuasion import PersuasionPolicy, persuadability
+from pipelines.judging.persuasion import PersuasionPolicy, persuadability
 from pipelines.settings import Settings
 from registry.catalogue import Catalogue
 from registry.records import EditRequest, Fact

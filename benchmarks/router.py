@@ -4,11 +4,12 @@
 
 The updates are what the atlas's feed brings (its rows that should come in) and drawn edits (`draw.py`), up to `--n`.
 `conf/policy.yaml` stands as it is: the router picks the memory, the editor that it names writes, and the loop's own
-repair (`pipelines.repair`) takes out of the weights what they do not answer in every phrasing and, until the share of
-neighbours that stay right reaches a level, what costs most of them; before that, what makes running text harder to read
-than the policy allows. The neighbours are cut in two by fact and the paragraphs of running text by turns: repair asks
-and reads one half, the scores are those of the other, which it never sees. A fact in the index is answered with its
-object, everything else by the model with the delta on. Figures go to results/router.json, level by level.
+repair (`pipelines.judging.repair`) takes out of the weights what they do not answer in every phrasing and, until the
+share of neighbours that stay right reaches a level, what costs most of them; before that, what makes running text
+harder to read than the policy allows. The neighbours are cut in two by fact and the paragraphs of running text by
+turns: repair asks and reads one half, the scores are those of the other, which it never sees. A fact in the index is
+answered with its object, everything else by the model with the delta on. Figures go to results/router.json, level by
+level.
 """
 
 import argparse
@@ -26,19 +27,19 @@ from benchmarks.draw_relations import atlas_relations
 from benchmarks.editors import keep_json
 from editors import get_editor, read_delta
 from editors.load import LoadedModel, load_model
-from pipelines.beliefs import believe
-from pipelines.bench_context import system
-from pipelines.bench_formats import read_rows
-from pipelines.bench_moments import config_of, with_moments
-from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import Probe, perplexity, probes_of, right_of, shares
+from pipelines.bench.context import system
+from pipelines.bench.formats import read_rows
+from pipelines.bench.moments import config_of, with_moments
+from pipelines.bench.rows import BenchRow
+from pipelines.bench.score import Probe, perplexity, probes_of, right_of, shares
 from pipelines.guard import strictest
-from pipelines.probing import Asker, Question, edit_questions, sure
-from pipelines.reading import Reading
-from pipelines.repair import Bench
+from pipelines.judging.beliefs import believe
+from pipelines.judging.probing import Asker, Question, edit_questions, sure
+from pipelines.judging.reading import Reading
+from pipelines.judging.repair import Bench
+from pipelines.judging.stay import stay_gate
 from pipelines.route import RAG, Evidence, barrier, route
 from pipelines.settings import Settings
-from pipelines.stay import stay_gate
 from pipelines.write import Written, write
 from registry.catalogue import Catalogue
 from registry.home import Home

@@ -17,10 +17,10 @@ from guards.consensus import Claim, ConsensusGuard, Support
 from guards.memories import Memory
 from guards.reliability import Record, judged, reliability
 from guards.sources import Tier
+from pipelines.admission.feed import COLUMNS, read_feed
+from pipelines.admission.tables import read_facts
 from pipelines.admit import admit
-from pipelines.feed import COLUMNS, read_feed
 from pipelines.settings import Settings
-from pipelines.tables import read_facts
 from registry.records import Fact, KnownFact
 
 ATLAS = Path(__file__).resolve().parents[1] / "examples" / "atlas"

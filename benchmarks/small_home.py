@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 from benchmarks.victims import AT, draft
-from pipelines.asked import content_of
-from pipelines.people import add_user
 from pipelines.publish import publish
-from pipelines.requests import add_request
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request
+from pipelines.requests.people import add_user
 from registry.home import Home
 from registry.ledger import Ledger
 

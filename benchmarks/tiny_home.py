@@ -10,11 +10,11 @@ from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
 from editors.load import load_model, weights_digest
 from pipelines import steps
-from pipelines.asked import content_of
-from pipelines.models import pull
-from pipelines.people import add_user
 from pipelines.publish import ReleaseDraft, publish
-from pipelines.requests import add_request
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request
+from pipelines.requests.people import add_user
+from pipelines.running.models import pull
 from pipelines.workplace import Workplace
 from registry.artifacts import store
 from registry.facts import FactEvent

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import rollback as moves
-from pipelines.integrity import verify_home
+from pipelines.auditing.integrity import verify_home
 from pipelines.publish import FeedRecord, ReleaseDraft, publish, recover
-from pipelines.tracking import mlflow_client
+from pipelines.releasing.tracking import mlflow_client
 from registry.artifacts import store, verify
 from registry.facts import FactEvent, FactStore, read_snapshot
 from registry.feeds import FeedStore

@@ -72,7 +72,7 @@ class ReportData:
         made_at: when the report was made.
         leakage: verdicts of the leakage audit, none when none was made.
         freshness: what the freshness audit found, nothing when none was made.
-        expectations: what the structural suite expected of the rows and found (`pipelines.data_docs`).
+        expectations: what the structural suite expected of the rows and found (`pipelines.admission.data_docs`).
         checkpoint: the log's newest signed checkpoint (size, root, key, witnesses, note), nothing where there is none.
     """
 

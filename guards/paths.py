@@ -1,7 +1,8 @@
 """Reasoning paths: the chain entity -> relation -> entity by which a memory leads from a question to its end.
 
 A fact's path is the fact. The path of a text is read by a `PathReader`: `TextReader` here (rules, deterministic, no
-model), or a local model's (pipelines/reasoning.py). What a path *ends* in is what memories agree or disagree about.
+model), or a local model's (pipelines/answering/reasoning.py). What a path *ends* in is what memories agree or
+disagree about.
 """
 
 import re

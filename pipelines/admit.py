@@ -34,10 +34,10 @@ from guards.membership import Membership, TypeGuard
 from guards.names import Names
 from guards.sensitivity import InstructionGuard, PersonalDataGuard
 from guards.sources import Sources
-from pipelines.expectations import GUARD as STRUCTURE
-from pipelines.expectations import check_structure
-from pipelines.feed import Feed
-from pipelines.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome, waived
+from pipelines.admission.expectations import GUARD as STRUCTURE
+from pipelines.admission.expectations import check_structure
+from pipelines.admission.feed import Feed
+from pipelines.admission.weigh import ACCEPTED, Court, Judged, Outcome, RowOutcome, waived
 from registry.catalogue import Catalogue
 from registry.events import RowRelease
 from registry.forgotten import Tombstones

@@ -12,12 +12,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pipelines.indexing import open_index, statements
-from pipelines.oblivion import is_clear, marked
-from pipelines.reader import Words, joined, read
-from pipelines.reply import CONTEXT_MEMORY, NOT_KNOWN, AnswerPolicy, Reply, Setting
-from pipelines.resolve import Resolution, Resolver
-from pipelines.wording import Wording
+from pipelines.answering.indexing import open_index, statements
+from pipelines.answering.oblivion import is_clear, marked
+from pipelines.answering.reader import Words, joined, read
+from pipelines.answering.reply import CONTEXT_MEMORY, NOT_KNOWN, AnswerPolicy, Reply, Setting
+from pipelines.answering.resolve import Resolution, Resolver
+from pipelines.answering.wording import Wording
 from registry.catalogue import Catalogue
 from registry.errors import InputError, UnknownNameError
 from registry.forgotten import Tombstones
@@ -228,7 +228,7 @@ def open_answerer(
         InputError: there is no such release, it was pruned, or nothing was published by then.
         IntegrityError: the snapshot or the index is not as recorded.
     """
-    from pipelines.rebuild import rebuild
+    from pipelines.releasing.rebuild import rebuild
     from pipelines.settings import Settings
     from registry.artifacts import checked
     from registry.facts import FactStore, read_snapshot, view

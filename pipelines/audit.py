@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
-from pipelines.data_docs import data_docs
-from pipelines.log_checks import NO_PINS, Pins
+from pipelines.admission.data_docs import data_docs
+from pipelines.auditing.log_checks import NO_PINS, Pins
 from pipelines.settings import Settings
 from registry.checkpoints import CheckpointStore, log_verifier
 from registry.compactions import CompactionStore
@@ -44,7 +44,7 @@ class AuditResult:
         problems: what differs from the records, one line each, the first bad ledger entry first.
         checked: how many things were looked at, by kind.
         report: path of the report, where one was written.
-        freshness: what `pipelines.freshness_audit` found, as plain values; nothing where it was not looked at.
+        freshness: what `pipelines.auditing.freshness` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
         pruned: what is not there since it was pruned, one line a pruning.
     """
@@ -110,7 +110,7 @@ def run(home: Home, questions: int = 0) -> AuditResult:
     Raises:
         InputError: nothing is published yet.
     """
-    from pipelines.leakage import leakage
+    from pipelines.auditing.leakage import leakage
 
     with Ledger.open(home) as ledger:
         champion = ReleaseStore(ledger).get("champion")
@@ -160,7 +160,7 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
 
 def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = False) -> AuditResult:
     """What `verify_home` finds, with the number of things it looked at."""
-    from pipelines.integrity import verify_home
+    from pipelines.auditing.integrity import verify_home
 
     problems = verify_home(home, ledger, pins=pins, rebuild=rebuild)
     pruned, every = PruningStore(ledger), ReleaseStore(ledger).all()
@@ -205,7 +205,7 @@ def _checkpoint(ledger: Ledger) -> Mapping[str, Any]:
 
 def _rebuilt(home: Home, release: Release) -> tuple["LoadedModel | None", tuple[str, ...]]:
     """The model of the release, or why it cannot be rebuilt to the recorded digest."""
-    from pipelines.rebuild import rebuild
+    from pipelines.releasing.rebuild import rebuild
 
     try:
         return rebuild(home, release, device="cpu"), ()
@@ -215,7 +215,7 @@ def _rebuilt(home: Home, release: Release) -> tuple["LoadedModel | None", tuple[
 
 def _freshness(home: Home, ledger: Ledger, release: Release, questions: int = 0) -> Mapping[str, Any]:
     """What the freshness audit found; the problem alone where it could not be made, which `verify` names as well."""
-    from pipelines.freshness_audit import freshness_audit
+    from pipelines.auditing.freshness import freshness_audit
 
     try:
         return freshness_audit(home, ledger, release, datetime.now(UTC).date(), questions=questions).to_dict()

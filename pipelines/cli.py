@@ -35,7 +35,7 @@ from pipelines.commands import (
     rows,
     users,
 )
-from pipelines.troubles import machine_words, without_secrets
+from pipelines.running.troubles import machine_words, without_secrets
 from registry.errors import DmmGovError
 from registry.home import HOME_VARIABLE, Home
 

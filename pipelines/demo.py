@@ -116,8 +116,8 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     """
     from pipelines import audit
     from pipelines.loop import run_update, warm_up
-    from pipelines.models import pull, sources
-    from pipelines.server import in_process
+    from pipelines.running.models import pull, sources
+    from pipelines.running.server import in_process
     from registry.errors import BlockedError
 
     clock = _Clock()
@@ -159,7 +159,7 @@ def _failed_gates(update: UpdateResult) -> str:
 def _score(update: UpdateResult) -> dict[str, Any]:
     """Admission against the truth that comes with the feed."""
     from guards.admission import Reason
-    from pipelines.admission_score import score_admission
+    from pipelines.admission.score import score_admission
     from pipelines.admit import Admission, RowOutcome
 
     rows = tuple(

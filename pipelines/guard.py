@@ -1,7 +1,7 @@
 """Guard: judge the final model and the final index of a run.
 
-The batch is repaired first (`pipelines.repair`). What is left is judged on the final model with everything written and
-on the final index, by free generation, as one family of gates; what is undecided does not pass.
+The batch is repaired first (`pipelines.judging.repair`). What is left is judged on the final model with everything
+written and on the final index, by free generation, as one family of gates; what is undecided does not pass.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,17 +16,17 @@ from guards.entropy import EntropyCase
 from guards.family import judge_family
 from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
-from pipelines.declare import record_family, run_policy
-from pipelines.final import both_answers, chat_form, long_texts, read_texts, texts_read, with_carried
-from pipelines.freshness import Freshness, ask_changed, ask_system, question_of
-from pipelines.indexing import index_facts
-from pipelines.probing import Asker, edit_questions, sure, untouched_questions
-from pipelines.reading import Reading
-from pipelines.record import new_events
-from pipelines.repair import Bench, Repaired
+from pipelines.answering.indexing import index_facts
+from pipelines.judging.declare import record_family, run_policy
+from pipelines.judging.final import both_answers, chat_form, long_texts, read_texts, texts_read, with_carried
+from pipelines.judging.freshness import Freshness, ask_changed, ask_system, question_of
+from pipelines.judging.probing import Asker, edit_questions, sure, untouched_questions
+from pipelines.judging.reading import Reading
+from pipelines.judging.repair import Bench, Repaired
+from pipelines.judging.samples import COUNT, QUICK_COUNT, Samples
+from pipelines.judging.stay import locality, stay_gate
+from pipelines.releasing.record import new_events
 from pipelines.route import RAG
-from pipelines.samples import COUNT, QUICK_COUNT, Samples
-from pipelines.stay import locality, stay_gate
 from pipelines.workplace import Workplace
 from pipelines.write import Written, moved_to_index
 from registry.artifacts import store
@@ -38,7 +38,7 @@ from registry.text import holds_answer
 if TYPE_CHECKING:
     from editors.load import LoadedModel
     from pipelines.answer import Answerer
-    from pipelines.reply import Reply
+    from pipelines.answering.reply import Reply
     from pipelines.steps import Routed
 
 QUICK_WORDED = 6

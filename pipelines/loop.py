@@ -90,7 +90,7 @@ def warm_up() -> None:
     """Import what a run needs anyway, while its Prefect server starts."""
     from importlib import import_module
 
-    from pipelines.expectations import import_quietly
+    from pipelines.admission.expectations import import_quietly
 
     import_quietly()
     for name in ("duckdb", "transformers.models.llama.modeling_llama", "mlflow.tracking"):
@@ -112,9 +112,9 @@ def run_update(
     Raises:
         DmmGovError: as `govern`.
     """
-    from pipelines.feed import read_feed
-    from pipelines.models import check_there
-    from pipelines.server import in_process
+    from pipelines.admission.feed import read_feed
+    from pipelines.running.models import check_there
+    from pipelines.running.server import in_process
 
     read_feed(feed)  # what cannot be used is refused before anything is started
     if model is not None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from pipelines.feed import Feed
+    from pipelines.admission.feed import Feed
     from pipelines.workplace import Workplace
     from registry.feeds import FeedRun
 

@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.inventory import model_inventory, record_caches
-from pipelines.recovery import Checkpoint, finish, passing, recover
+from pipelines.releasing.inventory import model_inventory, record_caches
+from pipelines.releasing.recovery import Checkpoint, finish, passing, recover
 from registry.artifacts import Artifact, checked, store, store_copy
 from registry.compactions import CompactionStore
 from registry.errors import InputError

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from pipelines.rebuild import rebuild
-from pipelines.recovery import Checkpoint, finish, passing, recover
+from pipelines.releasing.rebuild import rebuild
+from pipelines.releasing.recovery import Checkpoint, finish, passing, recover
 from registry.checkpoints import stamp
 from registry.errors import IntegrityError
 from registry.home import Home

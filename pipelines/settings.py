@@ -17,9 +17,9 @@ from guards.freshness import SystemPolicy
 from guards.leakage import LeakagePolicy
 from guards.sources import Sources
 from pipelines.answer import AnswerPolicy
-from pipelines.approving import ApprovalPolicy
-from pipelines.probing import ProbePolicy, Question
-from pipelines.retention import RetentionPolicy
+from pipelines.judging.probing import ProbePolicy, Question
+from pipelines.releasing.retention import RetentionPolicy
+from pipelines.requests.approving import ApprovalPolicy
 from pipelines.route import RoutePolicy
 from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
@@ -157,7 +157,7 @@ class Settings:
         Raises:
             InputError: the file is missing or of another shape.
         """
-        from pipelines.general import general_questions
+        from pipelines.judging.general import general_questions
 
         return tuple(general_questions(self.conf.parent / self.policy.general)) if self.policy.general else ()
 

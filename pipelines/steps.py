@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guards.volatility import rates_of
-from pipelines.freshness import paired
-from pipelines.keymoments import editor_config
+from pipelines.judging.freshness import paired
+from pipelines.judging.moments import editor_config
 from pipelines.outcome import RowResult, Status, UpdateResult, count_memories, peak_rss_mb
-from pipelines.retire import ended_in_weights, retire
+from pipelines.releasing.retire import ended_in_weights, retire
 from pipelines.route import RAG, Evidence, barrier
 from pipelines.route import route as choose
 from pipelines.workplace import Workplace
@@ -20,10 +20,10 @@ from registry.progress import track
 from registry.records import Belief, EditRequest, Release, Route
 
 if TYPE_CHECKING:
+    from pipelines.admission.feed import Feed
     from pipelines.admit import Admission, RowOutcome
-    from pipelines.feed import Feed
     from pipelines.guard import Judged
-    from pipelines.mandate import Mandate
+    from pipelines.requests.mandate import Mandate
 
 WEIGHT_EDITORS = ("rome", "memit")
 QUICK_FACTS, SPARE = 3, 2
@@ -56,8 +56,8 @@ def read(place: Workplace, feed: Path) -> "Feed":
     Raises:
         FeedError: it cannot be read.
     """
-    from pipelines.feed import read_feed
-    from pipelines.release_rows import with_released
+    from pipelines.admission.feed import read_feed
+    from pipelines.admission.release_rows import with_released
 
     with place.timed("read"), track(f"read {feed.name}"):
         return with_released(read_feed(feed), place.ledger)
@@ -65,8 +65,8 @@ def read(place: Workplace, feed: Path) -> "Feed":
 
 def admit(place: Workplace, feed: "Feed") -> "Admission":
     """Decide on every row against what is known, what was found false, and what each source's record is."""
+    from pipelines.admission.learning import learn, trusted_now
     from pipelines.admit import admit as decide
-    from pipelines.learning import learn, trusted_now
 
     settings = place.settings
     with place.timed("admit"), track("admit", total=feed.table.num_rows):
@@ -78,8 +78,8 @@ def admit(place: Workplace, feed: "Feed") -> "Admission":
 
 def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:
     """Pick the memory of every accepted row; ask the model about those that might go into its weights."""
-    from pipelines.beliefs import believe
-    from pipelines.persuasion import PersuasionPolicy, persuadability
+    from pipelines.judging.beliefs import believe
+    from pipelines.judging.persuasion import PersuasionPolicy, persuadability
 
     settings = place.settings
     policy = settings.policy.route
@@ -156,7 +156,7 @@ def publish(
     Raises:
         BlockedError: that request is no longer approved; nothing is published.
     """
-    from pipelines.record import publish_release, record_only
+    from pipelines.releasing.record import publish_release, record_only
 
     rows = results(feed, admission, routed, judged.written)
     status: Status

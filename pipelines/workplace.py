@@ -154,8 +154,8 @@ class Workplace:
             IntegrityError: it is not the one that the parent recorded.
         """
         from editors.load import load_model
-        from pipelines.models import resolve
-        from pipelines.rebuild import rebuild
+        from pipelines.releasing.rebuild import rebuild
+        from pipelines.running.models import resolve
 
         with track("load the model"):
             if self.parent is not None:

@@ -212,7 +212,7 @@ def pulled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def smollm2_folder(test_home: Path) -> Path:
     """Folder of the reference model; skips where neither its wheel nor pip is there."""
-    from pipelines.models import pull, sources
+    from pipelines.running.models import pull, sources
     from registry.home import Home
 
     if sources()["smollm2"].wheel.locate() is None and find_spec("pip") is None:

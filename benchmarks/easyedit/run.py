@@ -19,10 +19,10 @@ from typing import Any
 from benchmarks.editors import ONE_THREAD, Cell, keep_json
 from benchmarks.editors import run as run_cell
 from editors.load import LoadedModel
-from pipelines.bench_formats import read_rows
-from pipelines.bench_moments import RUNNING_TEXT
-from pipelines.bench_rows import BenchRow
-from pipelines.bench_score import answers, perplexity, probes_of, right_of, shares
+from pipelines.bench.formats import read_rows
+from pipelines.bench.moments import RUNNING_TEXT
+from pipelines.bench.rows import BenchRow
+from pipelines.bench.score import answers, perplexity, probes_of, right_of, shares
 from registry.digests import digest_file
 
 HERE = Path(__file__).resolve().parent

@@ -70,7 +70,7 @@ def add(
 
     Somebody else approves it; nothing changes before.
     """
-    from pipelines.requests import add_request, show_request
+    from pipelines.requests.asking import add_request, show_request
 
     home = home_of(context)
     row = _row(subject, relation, object, source, url, valid_from, valid_to, sensitivity)
@@ -102,7 +102,7 @@ def change(
     as_json: AsJson = False,
 ) -> None:
     """Ask for something else under the same number; what was approved is void."""
-    from pipelines.requests import change_request, show_request
+    from pipelines.requests.asking import change_request, show_request
 
     home = home_of(context)
     row = _row(subject, relation, object, source, url, valid_from, valid_to, sensitivity)
@@ -137,7 +137,7 @@ def _content(
     Raises:
         InputError: none or several of them, or something that is missing.
     """
-    from pipelines import asked
+    from pipelines.requests import asked
     from registry.errors import InputError
     from registry.ledger import Ledger
 

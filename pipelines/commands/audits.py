@@ -50,7 +50,7 @@ def verify(
     Exit code 1 when something is wrong; the first wrong entry comes first, then what rests on it.
     """
     from pipelines.audit import verify as check
-    from pipelines.log_checks import Pins
+    from pipelines.auditing.log_checks import Pins
 
     pins = Pins.read(key, checkpoint or [])
     _conclude(check(home_of(context), pins=pins, rebuild=not no_rebuild), as_json)
@@ -88,7 +88,7 @@ def card(
     as_json: AsJson = False,
 ) -> None:
     """Write the evaluation card of a release, as YAML and as a page; a card that its schema refuses is not written."""
-    from pipelines.card import write_card
+    from pipelines.auditing.card import write_card
 
     plain, page = write_card(home_of(context), release, out, questions=ask)
     console.show({"card": str(plain), "page": str(page)}, as_json, lambda: f"{plain}\n{page}")

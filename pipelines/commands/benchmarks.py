@@ -57,7 +57,7 @@ def edits(
     if texts is not None and not texts.is_file():
         raise InputError("a file of running text for --texts", str(texts), "name a file that exists")
     new_file(out, "--out")
-    from pipelines.bench import bench_edits
+    from pipelines.bench.edits import bench_edits
 
     more: dict[str, Any] = {"home": home_of(context), "texts": texts, "group": group, "config": config}
     result = console.plain(bench_edits(editor, model, data, data_format, count, mode, seed, out, **more))

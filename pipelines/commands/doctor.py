@@ -13,7 +13,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
 
     Exit code 1 when something is.
     """
-    from pipelines.doctor import examine
+    from pipelines.running.doctor import examine
 
     checks = examine(home_of(context))
     rows = [{"check": check.name, "state": check.state, "found": check.found, "todo": check.todo} for check in checks]

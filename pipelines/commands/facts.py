@@ -24,7 +24,7 @@ def show_fact(
     Its origin, its versions in both times, where each release has it, who read it, when it is due, and what its memory
     is: location, persistence, path and control.
     """
-    from pipelines.fact_record import fact_record
+    from pipelines.auditing.fact_record import fact_record
 
     values = fact_record(home_of(context), fact)
     said = values["fact"]
@@ -42,7 +42,7 @@ def list_facts(
     as_json: AsJson = False,
 ) -> None:
     """List the facts of a release with their ids, also those that have ended."""
-    from pipelines.fact_record import fact_list
+    from pipelines.auditing.fact_record import fact_list
 
     rows = fact_list(home_of(context), subject, relation, release)
     more = f" (the first {MANY} of {len(rows)}; --json has all)" if len(rows) > MANY else f" ({len(rows)})"

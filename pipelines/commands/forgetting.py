@@ -8,7 +8,7 @@ from pipelines import console
 from pipelines.commands.options import Actor, AsJson, actor_name, home_of
 
 if TYPE_CHECKING:
-    from pipelines.forget_result import ForgetResult
+    from pipelines.forgetting.result import ForgetResult
 
 FAILED = 1
 
@@ -37,7 +37,7 @@ def forget(
     Exit code 1 when it still stands somewhere, or the model still says it; 3 when a gate forbids what would be left:
     then nothing was forgotten.
     """
-    from pipelines.forget import forget as run
+    from pipelines.forgetting.forget import forget as run
 
     result = run(
         home_of(context),
@@ -63,7 +63,7 @@ def audit_forgotten(
 
     Exit code 1 when something is wrong.
     """
-    from pipelines.forgotten import check
+    from pipelines.forgetting.forgotten import check
 
     found = check(home_of(context), fact_id)
     rows = [("problem", line) for line in found["problems"]] + [("cannot be shown", line) for line in found["limits"]]

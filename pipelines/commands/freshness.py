@@ -33,7 +33,7 @@ def due(
     from datetime import UTC, datetime
 
     from guards.forgetting import next_due
-    from pipelines.freshness_audit import check_due, freshness_audit
+    from pipelines.auditing.freshness import check_due, freshness_audit
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
 

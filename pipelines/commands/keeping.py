@@ -8,8 +8,8 @@ from pipelines import console
 from pipelines.commands.options import Actor, AsJson, ReleaseRef, actor_name, home_of
 
 if TYPE_CHECKING:
-    from pipelines.compact import CompactResult
-    from pipelines.prune import PruneResult
+    from pipelines.releasing.compact import CompactResult
+    from pipelines.releasing.prune import PruneResult
     from registry.home import Home
     from registry.ledger import Ledger
     from registry.records import Release
@@ -27,7 +27,7 @@ def compact_release(context: typer.Context, release: ReleaseRef, actor: Actor = 
     The release itself does not change, and earlier ones can be rebuilt as long as their deltas are kept. A memory
     beside the weights (wise, grace, serac, rag) stays a delta, and so does what was put on after it.
     """
-    from pipelines.compact import compact
+    from pipelines.releasing.compact import compact
 
     result = compact(home_of(context), release, actor_name(actor))
     title = f"The deltas of r{result.release} are merged; later releases stand on the checkpoint"
@@ -73,7 +73,7 @@ def prune_releases(
     """
     from dataclasses import replace
 
-    from pipelines.prune import prune
+    from pipelines.releasing.prune import prune
     from pipelines.settings import Settings
 
     policy = Settings.load().policy.retention
@@ -104,7 +104,7 @@ def prune_rows(result: "PruneResult") -> Rows:
 
 def kept_values(home: "Home", ledger: "Ledger", release: "Release") -> dict[str, Any]:
     """Whether a release was pruned, what it stands on, and whether its weights can still be put together."""
-    from pipelines.retention import rebuildable
+    from pipelines.releasing.retention import rebuildable
     from registry.compactions import CompactionStore
     from registry.pruning import PruningStore
 
@@ -134,7 +134,7 @@ def check_rebuildable(home: "Home", ledger: "Ledger", release: "Release") -> Non
     Raises:
         InputError: says what is gone. One that was not pruned is left to `rebuild`, which names what is damaged.
     """
-    from pipelines.retention import rebuildable
+    from pipelines.releasing.retention import rebuildable
     from registry.errors import InputError
     from registry.pruning import PruningStore
 

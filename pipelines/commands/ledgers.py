@@ -20,7 +20,7 @@ def checkpoint(
 
     Keep it, or give it to others: whoever has it finds out when the log is rewritten later.
     """
-    from pipelines.witness import make_checkpoint
+    from pipelines.auditing.witness import make_checkpoint
 
     if out is not None:
         new_file(out, "--out")
@@ -59,8 +59,8 @@ def witness(
     The passphrase of the key is taken from DMMGOV_WITNESS_PASSPHRASE. Exit code 1 when the log contradicts a
     checkpoint.
     """
-    from pipelines.witness import Witness
-    from pipelines.witness import witness as countersign
+    from pipelines.auditing.witness import Witness
+    from pipelines.auditing.witness import witness as countersign
     from registry.errors import InputError
 
     if (key is None) == (public is None):
@@ -81,7 +81,7 @@ def rotate_key(context: typer.Context, actor: Actor = "", as_json: AsJson = Fals
     The private key that signed until now is gone afterwards. The passphrase of the new key is taken from
     DMMGOV_NEW_LOG_PASSPHRASE, that of the old one from DMMGOV_LOG_PASSPHRASE.
     """
-    from pipelines.rotation import rotate_key as run
+    from pipelines.auditing.rotation import rotate_key as run
 
     made = run(home_of(context), actor_name(actor))
     rows = [("old key", made.old), ("new key", made.new), ("first checkpoint of it", f"{made.size} entries")]
@@ -102,7 +102,7 @@ def export(
 
     The outsider runs `python -I verify.py --key KEY --checkpoint OLD DIR`, with key and old checkpoint from elsewhere.
     """
-    from pipelines.bundle import export_bundle
+    from pipelines.auditing.bundle import export_bundle
 
     made = export_bundle(home_of(context), folder, actor_name(actor), deltas=not without_deltas)
     rows = [("entries", str(made.entries)), ("root", made.root), ("key of the log", made.key)]

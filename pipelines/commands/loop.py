@@ -83,6 +83,6 @@ def schedule(
 
     Each file is taken in once. Runs until it is stopped.
     """
-    from pipelines.schedule import serve_schedule
+    from pipelines.running.schedule import serve_schedule
 
     serve_schedule(home_of(context), folder, cron, model, timezone=timezone, port=port)

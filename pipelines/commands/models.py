@@ -15,7 +15,7 @@ SHOWN = ("asked", "known", "wrong", "unknown", "share", "low", "high")
 
 def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the models that have a short name."""
-    from pipelines.models import list_models as listed
+    from pipelines.running.models import list_models as listed
 
     rows = console.plain(listed(home_of(context)))
     console.show(rows, as_json, lambda: console.records("Models", rows, "none; conf/models.yaml is empty"))
@@ -27,7 +27,7 @@ def pull(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a model once and check its digest."""
-    from pipelines.models import pull as fetch
+    from pipelines.running.models import pull as fetch
 
     folder = str(fetch(home_of(context), name))
     console.show({"model": name, "folder": folder}, as_json, lambda: folder)
@@ -54,7 +54,7 @@ def check(
     for setting in settings or ():
         if setting not in SETTINGS:
             raise UnknownNameError("setting", setting, SETTINGS)
-    from pipelines.models import check as believe
+    from pipelines.running.models import check as believe
 
     result = believe(home_of(context), model, sample=sample, settings=tuple(settings or SETTINGS))
     rows = [

@@ -59,7 +59,7 @@ def diff_releases(
     as_json: AsJson = False,
 ) -> None:
     """Say what differs between two releases: facts, deltas, gates, and what they answer about what changed."""
-    from pipelines.diff import diff, lines
+    from pipelines.releasing.diff import diff, lines
 
     values = diff(home_of(context), old, new)
     console.show(values, as_json, lambda: console.pairs(f"From r{values['from']} to r{values['to']}", lines(values)))
@@ -97,7 +97,7 @@ def rebuild_release(context: typer.Context, release: ReleaseRef, as_json: AsJson
     """
     import time
 
-    from pipelines.rebuild import rebuild
+    from pipelines.releasing.rebuild import rebuild
     from registry.ledger import Ledger
     from registry.releases import ReleaseStore
 
@@ -122,7 +122,7 @@ def certificate(context: typer.Context, release: ReleaseRef, as_json: AsJson = F
 
     Exit code 3 where the release was refused one; the message says what it lacks.
     """
-    from pipelines.certify import write_page
+    from pipelines.releasing.certify import write_page
 
     plain, page = write_page(home_of(context), release)
     console.show({"certificate": str(plain), "page": str(page)}, as_json, lambda: f"{plain}\n{page}")
@@ -138,7 +138,7 @@ def export_release(
 
     Beside it lies a manifest of the facts that live outside the weights.
     """
-    from pipelines.export import export
+    from pipelines.releasing.export import export
 
     result = export(home_of(context), release, folder)
     console.show(result, as_json, lambda: console.figures(f"Exported to {folder}", console.plain(result)))

@@ -28,7 +28,7 @@ def list_requests(
     as_json: AsJson = False,
 ) -> None:
     """List the requests."""
-    from pipelines.requests import list_requests as every
+    from pipelines.requests.asking import list_requests as every
 
     found = every(home_of(context), state)
     rows = [
@@ -39,7 +39,7 @@ def list_requests(
 
 def show(context: typer.Context, number: Number, as_json: AsJson = False) -> None:
     """Show a request: what it asks for, why, who has said what, what was tried."""
-    from pipelines.requests import show_request
+    from pipelines.requests.asking import show_request
 
     values = show_request(home_of(context), number)
     console.show(values, as_json, lambda: console.pairs(f"request {number}", console.told(values)))
@@ -57,7 +57,7 @@ def dry_run(
 
     Nothing is published; the report is kept.
     """
-    from pipelines.dry_run import dry_run as try_out
+    from pipelines.requests.dry_run import dry_run as try_out
 
     report = try_out(home_of(context), number, actor=actor_name(actor), quick=quick, only=_editors(only))
     console.show(report, as_json, lambda: console.pairs(f"request {number}: {report['would']}", _tried(report)))
@@ -78,8 +78,8 @@ def approve(
 
     Exit code 3 when a rule or a gate forbids it.
     """
-    from pipelines.requests import decide, ready, show_request
-    from pipelines.waking import wake
+    from pipelines.requests.asking import decide, ready, show_request
+    from pipelines.requests.waking import wake
 
     home, name = home_of(context), actor_name(by)
     decide(home, number, "approve", by=name, key=key, words=comment)
@@ -125,8 +125,8 @@ def comment(
     as_json: AsJson = False,
 ) -> None:
     """Say something about a request."""
-    from pipelines.requests import comment as say
-    from pipelines.requests import show_request
+    from pipelines.requests.asking import comment as say
+    from pipelines.requests.asking import show_request
 
     home = home_of(context)
     say(home, number, words, by=actor_name(by), key=key)
@@ -169,8 +169,8 @@ def break_glass(
 
     The ledger keeps who and why. What a row must not hold, and the gates, still stand.
     """
-    from pipelines.requests import break_glass as break_it
-    from pipelines.waking import wake
+    from pipelines.requests.asking import break_glass as break_it
+    from pipelines.requests.waking import wake
     from registry.errors import InputError
 
     if not second:
@@ -191,7 +191,7 @@ def serve(
 
     Runs until it is stopped. Other commands find it by PREFECT_API_URL, which it says at its start.
     """
-    from pipelines.request_flow import serve_requests
+    from pipelines.requests.flow import serve_requests
 
     serve_requests(home_of(context), port=port, say=lambda url: typer.echo(f"PREFECT_API_URL={url}"))
 
@@ -213,8 +213,8 @@ def _editors(only: list[str] | None) -> tuple[str, ...] | None:
 
 def _end(context: typer.Context, number: int, verb: Any, reason: str, by: str, key: Path | None, as_json: bool) -> None:
     """Reject or withdraw, and let whoever waits know."""
-    from pipelines.requests import decide, show_request
-    from pipelines.waking import wake
+    from pipelines.requests.asking import decide, show_request
+    from pipelines.requests.waking import wake
 
     home = home_of(context)
     decide(home, number, verb, by=actor_name(by), key=key, words=reason)
@@ -227,7 +227,7 @@ def _execute(
     context: typer.Context, number: int, actor: str, quick: bool, only: list[str] | None, as_json: bool
 ) -> None:
     """Carry a request out and tell what it came to."""
-    from pipelines.request_run import execute
+    from pipelines.requests.running import execute
 
     done = execute(home_of(context), number, actor=actor, quick=quick, only=_editors(only))
     console.show(

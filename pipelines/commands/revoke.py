@@ -8,7 +8,7 @@ from pipelines import console
 from pipelines.commands.options import Actor, AsJson, actor_name, home_of
 
 if TYPE_CHECKING:
-    from pipelines.revoke import RevokeResult
+    from pipelines.releasing.revoke import RevokeResult
 
 
 def revoke(
@@ -25,7 +25,7 @@ def revoke(
     What was written together with them is not written anew. What they had ended holds again. Exit code 3 when a gate
     forbids what would be left.
     """
-    from pipelines.revoke import revoke as take_back
+    from pipelines.releasing.revoke import revoke as take_back
 
     result = take_back(home_of(context), fact_ids, actor=actor_name(actor), reason=reason)
     console.show(result, as_json, lambda: console.pairs(f"r{result.release} is the champion", _rows(result)))

@@ -19,7 +19,7 @@ def list_rows(
 
     The rules are what `release` has to overrule; personal values are masked.
     """
-    from pipelines.release_rows import held_rows
+    from pipelines.admission.release_rows import held_rows
 
     rows = held_rows(home_of(context), feed)
     told = [
@@ -46,7 +46,7 @@ def release(
 
     Exit code 3 when a rule stands against it that must be named.
     """
-    from pipelines.release_rows import release_row, to_plain
+    from pipelines.admission.release_rows import release_row, to_plain
 
     done = release_row(home_of(context), feed, row, by=actor_name(actor), reason=reason, despite=despite or ())
     values = to_plain(done)

@@ -37,7 +37,7 @@ def add(
 
     A new key is sealed by a passphrase, asked for or taken from DMMGOV_PASSPHRASE.
     """
-    from pipelines.people import add_user
+    from pipelines.requests.people import add_user
 
     day = day_of(expires, "--expires")
     ends = datetime.combine(day, time(), UTC) if day else None
@@ -47,7 +47,7 @@ def add(
 
 def list_users(context: typer.Context, as_json: AsJson = False) -> None:
     """List everybody who was ever added, with roles and the fingerprint of the key."""
-    from pipelines.people import users_of
+    from pipelines.requests.people import users_of
 
     users = users_of(home_of(context))
     rows = [
@@ -65,7 +65,7 @@ def list_users(context: typer.Context, as_json: AsJson = False) -> None:
 
 def revoke(context: typer.Context, name: Name, by: Admin = "", key: KeyFile = None, as_json: AsJson = False) -> None:
     """Revoke a user; what the key signs from now on counts for nothing."""
-    from pipelines.people import revoke_user
+    from pipelines.requests.people import revoke_user
 
     user = revoke_user(home_of(context), name, by=by, key=key)
     console.show(user, as_json, lambda: console.figures(f"{name} is revoked", user.to_dict()))

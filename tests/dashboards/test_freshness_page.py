@@ -12,7 +12,7 @@ import pytest
 from dashboards.freshness import freshness_page, span
 from dashboards.report import ReportData, render
 from guards.timeliness import Case, Said, measure
-from pipelines.freshness_audit import freshness_audit
+from pipelines.auditing.freshness import freshness_audit
 from pipelines.settings import Settings
 from registry.home import Home
 from registry.ledger import Ledger

@@ -10,11 +10,11 @@ from benchmarks.changed_bytes import changes
 from benchmarks.faults import kills
 from benchmarks.small_home import made
 from benchmarks.victims import AT, draft
-from pipelines.asked import content_of
-from pipelines.integrity import verify_home
-from pipelines.log_checks import Pins
+from pipelines.auditing.integrity import verify_home
+from pipelines.auditing.log_checks import Pins
 from pipelines.publish import publish, recover
-from pipelines.requests import add_request, decide, state_of
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request, decide, state_of
 from registry.checkpoints import stamp
 from registry.errors import BlockedError, DmmGovError, IntegrityError
 from registry.home import Home

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.asked import content_of
-from pipelines.bundle import export_bundle
-from pipelines.log_checks import NO_PINS, Pins, log_problems
-from pipelines.people import add_user, revoke_user
-from pipelines.requests import add_request, change_request, decide, ready
-from pipelines.signing import key_of
+from pipelines.auditing.bundle import export_bundle
+from pipelines.auditing.log_checks import NO_PINS, Pins, log_problems
+from pipelines.auditing.witness import make_checkpoint
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request, change_request, decide, ready
+from pipelines.requests.people import add_user, revoke_user
+from pipelines.requests.signing import key_of
 from pipelines.standalone.verify_bundle import main
-from pipelines.witness import make_checkpoint
 from registry.checkpoints import CheckpointStore, stamp
 from registry.consistency import table_problems
 from registry.digests import canonical_json

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.asked import content_of
-from pipelines.people import add_user
-from pipelines.requests import add_request, decide, show_request
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request, decide, show_request
+from pipelines.requests.people import add_user
 from registry.approvals import Approvals
 from registry.consistency import table_problems
 from registry.home import Home
@@ -23,7 +23,7 @@ KILLS = 6
 SAY = """
 import sys
 from pathlib import Path
-from pipelines.requests import comment
+from pipelines.requests.asking import comment
 from registry.home import Home
 home, number = Home.at(Path(sys.argv[1])), int(sys.argv[2])
 while True:
@@ -76,8 +76,8 @@ def test_what_was_acknowledged_is_there_once_and_nothing_is_half_there(
 ASK = """
 import sys
 from pathlib import Path
-from pipelines.asked import content_of
-from pipelines.requests import add_request, decide
+from pipelines.requests.asked import content_of
+from pipelines.requests.asking import add_request, decide
 from registry.home import Home
 home, name = Home.at(Path(sys.argv[1])), sys.argv[2]
 for turn in range(4):

@@ -18,11 +18,11 @@ import pytest
 import pipelines.loop
 from benchmarks.small_home import made
 from benchmarks.victims import AT, draft
+from pipelines.auditing.integrity import verify_home
 from pipelines.cli import run
-from pipelines.integrity import verify_home
 from pipelines.publish import publish, recover
-from pipelines.requests import show_request
-from pipelines.troubles import machine_words
+from pipelines.requests.asking import show_request
+from pipelines.running.troubles import machine_words
 from registry.errors import BlockedError
 from registry.home import Home
 from registry.ledger import Ledger

@@ -18,11 +18,11 @@ from benchmarks.victims import draft
 from editors.load import LoadedModel
 from pipelines import steps
 from pipelines.audit import report
+from pipelines.auditing.integrity import verify_home
 from pipelines.cli import run
-from pipelines.integrity import verify_home
 from pipelines.publish import FeedRecord, publish
-from pipelines.tracking import mlflow_client
-from pipelines.troubles import without_secrets
+from pipelines.releasing.tracking import mlflow_client
+from pipelines.running.troubles import without_secrets
 from pipelines.workplace import Workplace
 from registry.facts import FactEvent
 from registry.feeds import FeedStore

@@ -13,7 +13,7 @@ from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
 from editors.load import LoadedModel, weights_digest
 from pipelines.publish import FeedRecord, ReleaseDraft, publish
-from pipelines.tracking import mlflow_client
+from pipelines.releasing.tracking import mlflow_client
 from pipelines.workplace import Workplace
 from registry.artifacts import store
 from registry.facts import FactEvent, view
@@ -197,7 +197,7 @@ def real_release(
     """Publishes one release with a real index and a real base model without deltas."""
 
     def run(home: Home, loaded: LoadedModel, model: str, pulled: Home) -> None:
-        from pipelines.indexing import index_facts
+        from pipelines.answering.indexing import index_facts
         from pipelines.settings import Settings
 
         drafts = publishing(home)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from guards.admission import AdmissionPolicy, parse_day
 from guards.lessons import Lesson, Lessons
 from guards.sources import Source, Sources
-from pipelines.admission_score import score_admission
+from pipelines.admission.expectations import Check, check_structure
+from pipelines.admission.feed import COLUMNS, Feed, read_feed
+from pipelines.admission.score import score_admission
 from pipelines.admit import Admission, RowOutcome, admit
-from pipelines.expectations import Check, check_structure
-from pipelines.feed import COLUMNS, Feed, read_feed
 from registry.catalogue import Catalogue, Relation
 from registry.errors import InputError
 from registry.records import Fact, KnownFact

@@ -11,7 +11,7 @@ import pytest
 
 from editors.load import LoadedModel, load_model
 from pipelines.audit import AuditResult, report, report_data, run, verify
-from pipelines.log_checks import Pins
+from pipelines.auditing.log_checks import Pins
 from pipelines.publish import publish
 from registry.checkpoints import CheckpointStore, log_verifier
 from registry.errors import InputError

@@ -39,7 +39,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_variants_change_what_they_name_and_compare_with_one_that_is_there(modules: SimpleNamespace) -> None:
     variants = {one.name: one for one in modules.ablations.VARIANTS}
     assert len(variants) == len(modules.ablations.VARIANTS)
-    from pipelines.bench_moments import config_of
+    from pipelines.bench.moments import config_of
 
     default: Any = config_of("memit", 0)
     for one in variants.values():

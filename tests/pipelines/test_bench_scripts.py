@@ -15,8 +15,8 @@ import pytest
 from editors.load import LoadedModel
 from guards.observations import Observation
 from guards.stats import wilson
-from pipelines.bench_formats import read_rows
-from pipelines.portability import negated
+from pipelines.bench.formats import read_rows
+from pipelines.judging.portability import negated
 from pipelines.settings import Settings
 from pipelines.write import Written
 from registry.home import Home

@@ -13,9 +13,9 @@ from editors.load import LoadedModel
 from guards.base import Verdict
 from pipelines import cli
 from pipelines.audit import report_data, run
-from pipelines.leakage import Audited, answers, leakage, verbatim
+from pipelines.auditing.leakage import Audited, answers, leakage, verbatim
 from pipelines.publish import publish
-from pipelines.rebuild import rebuild
+from pipelines.releasing.rebuild import rebuild
 from pipelines.settings import Settings
 from registry.events import FactEvent
 from registry.home import Home
@@ -74,8 +74,8 @@ def test_a_delta_of_the_release_is_looked_into(weights_home: Home) -> None:
 def test_a_protected_object_that_the_model_says_is_found(
     tiny_llama: LoadedModel, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import leakage as module
-    from pipelines.leakage_ask import Reading
+    from pipelines.auditing import leakage as module
+    from pipelines.auditing.leakage_ask import Reading
 
     def reads(object_: str, text: str) -> Reading:
         count = len(tiny_llama.tokenizer(text)["input_ids"]) - 1
@@ -111,7 +111,7 @@ def test_answers_bear_the_day_of_their_fact(home: Home) -> None:
 def test_the_command_shows_verdicts_and_leaves_with_3_where_one_blocks(
     weights_home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipelines import leakage as module
+    from pipelines.auditing import leakage as module
 
     def audit() -> tuple[int, dict[str, Any]]:
         code = cli.run(["--home", str(weights_home.root), "audit", "run", "--json"])

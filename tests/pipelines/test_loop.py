@@ -9,10 +9,10 @@ import pytest
 
 from editors.load import LoadedModel
 from pipelines import steps
+from pipelines.admission.release_rows import held_rows, release_row
 from pipelines.answer import open_answerer
-from pipelines.integrity import verify_home
+from pipelines.auditing.integrity import verify_home
 from pipelines.outcome import UpdateResult
-from pipelines.release_rows import held_rows, release_row
 from pipelines.rollback import rollback
 from pipelines.workplace import Workplace
 from registry.errors import InputError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.publish import publish, recover
-from pipelines.tracking import mlflow_client, model_name
+from pipelines.releasing.tracking import mlflow_client, model_name
 from registry.artifacts import verify
 from registry.consistency import table_problems
 from registry.errors import InputError, IntegrityError

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.auditing.integrity import verify_home
 from pipelines.cli import run
-from pipelines.integrity import verify_home
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release

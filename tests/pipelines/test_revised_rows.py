@@ -7,8 +7,8 @@ from pathlib import Path
 
 from guards.admission import AdmissionPolicy
 from guards.sources import Source, Sources
+from pipelines.admission.feed import Feed, read_feed
 from pipelines.admit import RowOutcome, admit
-from pipelines.feed import Feed, read_feed
 from registry.catalogue import Catalogue, Relation
 from registry.records import Fact, KnownFact
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.integrity import verify_home
+from pipelines.auditing.integrity import verify_home
+from pipelines.releasing.tracking import mlflow_client, model_name
 from pipelines.rollback import promote, rollback
-from pipelines.tracking import mlflow_client, model_name
 from registry.errors import BusyError, InputError, IntegrityError
 from registry.facts import FactStore, view
 from registry.home import Home

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
-from pipelines.log_checks import Pins, log_problems
+from pipelines.auditing.log_checks import Pins, log_problems
 from pipelines.publish import ReleaseDraft, publish, recover
 from registry.checkpoints import CheckpointStore, stamp
 from registry.consistency import table_problems
@@ -350,9 +350,9 @@ def test_writers_go_on_through_two_restarts_and_lose_nothing_that_was_acknowledg
 
 
 def test_requests_are_asked_for_and_approved_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.asked import content_of
-    from pipelines.people import add_user
-    from pipelines.requests import add_request, comment, decide, ready, show_request
+    from pipelines.requests.asked import content_of
+    from pipelines.requests.asking import add_request, comment, decide, ready, show_request
+    from pipelines.requests.people import add_user
     from registry.errors import BlockedError
 
     monkeypatch.setenv("DMMGOV_PASSPHRASE", "correct horse")

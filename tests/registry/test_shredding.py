@@ -57,7 +57,7 @@ def ids(ledger: Ledger) -> list[str]:
 
 
 def forget(ledger: Ledger, at: datetime, keys: list[str]) -> None:
-    """Delete keys as `pipelines.forget` does: with the entry that says so."""
+    """Delete keys as `pipelines.forgetting.forget` does: with the entry that says so."""
     with ledger.transaction() as txn:
         shred(txn, keys)
         ledger.append(txn, FORGOTTEN, {"keys": keys, "releases": []}, "tester", at)

@@ -1,0 +1,59 @@
+"""The retrieval index of a state: every version that is known, as a sentence."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry.catalogue import Catalogue
+from registry.home import Home
+from registry.records import KnownFact
+
+if TYPE_CHECKING:
+    from editors.rag.embed import MiniLM
+    from editors.rag.index import Index
+
+ENCODER = "minilm"
+"""Short name of the sentence encoder in `conf/models.yaml`."""
+
+
+def encoder_of(home: Home) -> "MiniLM":
+    """The sentence encoder of this home, pulled if it is not there yet.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    from editors.rag.embed import MiniLM
+    from pipelines.running.models import pull
+
+    return MiniLM(pull(home, ENCODER))
+
+
+def statements(catalogue: Catalogue, facts: Iterable[KnownFact]) -> dict[str, str]:
+    """The sentence of every fact by its id, as an index holds them."""
+    return {item.fact.id: catalogue.statement(item.fact) for item in facts}
+
+
+def index_facts(
+    home: Home, catalogue: Catalogue, facts: Sequence[KnownFact], folder: Path, *, previous: Path | None = None
+) -> "Index":
+    """Write the index of `facts` into `folder`; sentences that `previous` holds are not encoded again.
+
+    Raises:
+        ModelError: the sentence encoder cannot be had.
+    """
+    from editors.rag.index import build_index
+
+    return build_index(statements(catalogue, facts), folder, previous=previous, encoder=encoder_of(home))
+
+
+def open_index(home: Home, folder: Path) -> "Index":
+    """The index in `folder`, with the sentence encoder of this home.
+
+    Raises:
+        InputError: the folder holds none.
+        IntegrityError: another encoder made it.
+        ModelError: the sentence encoder cannot be had.
+    """
+    from editors.rag.index import Index
+
+    return Index.open(folder, encoder=encoder_of(home))

@@ -1,0 +1,188 @@
+"""Compose the evaluation card of a release from what its home holds: the ledger, its gates, and the two audits.
+
+Nothing is measured here and nothing is made up: what no part recorded stands under `not_measured`, with the reason. A
+claim of updating is made only where it has its control (the same questions in the state before) and the paired test of
+both, and where the leakage audit finds that it rests on facts that the base model cannot have read.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from guards.card import FAMILIES, MRD_VERSION, PANELS, Figure, checked, section
+from pipelines.auditing.card_figures import cost_figures, gate_figures, memory_figures, setting_figures
+from pipelines.auditing.card_parts import Recorded, audited, family, governance, judged, limits, regimes, resources
+from pipelines.settings import Settings
+from registry.home import Home
+from registry.ledger import Ledger
+from registry.records import Release
+
+ASKED_OF_THE_MODEL = "delta_reveals"
+
+
+def card_of(found: Recorded) -> Mapping[str, Any]:
+    """The card, in the form of the schema.
+
+    Raises:
+        InputError: what the home holds does not make a valid card.
+    """
+    figures = _figures(found)
+    claims = list(_claims(found))
+    release = found.release
+    return checked(
+        {
+            "mrd_version": MRD_VERSION,
+            "study_id": f"r{release.number}-{release.facts_snapshot[:12]}",
+            "claim_type": "updating" if claims else "none",
+            "release": release.number,
+            "made_at": found.made_at,
+            "temporal_governance": governance(found),
+            "leakage_overlap_auditing": audited(found),
+            "implementation_resources": resources(found),
+            "memory_settings": {
+                "replay_budget": "no session is kept: every question stands alone",
+                "refusal_threshold": found.settings.policy.answer.certainty,
+            },
+            "regimes": regimes(found),
+            "metric_families": {name: section(names, figures.get(name, ())) for name, names in FAMILIES.items()},
+            "e_mars": {name: section(names, figures.get(name, ())) for name, names in PANELS.items()},
+            "claims": claims,
+            "family": family(found),
+            "gates": [judged(gate) for gate in release.gates],
+            "limitations_and_robustness": list(limits(found, bool(claims))),
+        }
+    )
+
+
+def _figures(found: Recorded) -> dict[str, list[Figure]]:
+    """Every figure, by family and panel."""
+    summary, gates = found.release.summary, gate_figures(found.release.gates)
+    settings, memory = setting_figures(found.freshness), memory_figures(found.freshness)
+    after, chat = summary.get("freshness_after") or {}, summary.get("chat") or {}
+    changed = (
+        [
+            Figure(
+                "exact match of changed facts", after["share"], n=after["n"], census=True, about="each from its memory"
+            )
+        ]
+        if after.get("n")
+        else []
+    )
+    spoken = [Figure("chat form", chat["share"], chat["low"], chat["high"], chat["n"])] if chat.get("n") else []
+    equal, refused = found.moves
+    back = [Figure("rollback", equal / (equal + refused), n=equal + refused, census=True)] if equal + refused else []
+    costs = cost_figures(summary)
+    said = found.verdict("verbatim_extraction")
+    leaks = [
+        Figure("verbatim extraction", one.value, one.low, one.high, one.n, about=one.name)
+        for one in (said.scores if said is not None else ())
+        if one.n > 0
+    ]
+    return {
+        "accuracy": [*changed, *spoken],
+        "retrieval": [one for one in gates if one.name == "recall of known facts"],
+        "timeliness_and_selective": settings,
+        "maintainability": [one for one in gates if one.name not in ("recall of known facts", "conflict consistency")]
+        + back,
+        "privacy": leaks[:1],
+        "efficiency": costs,
+        **{name: memory.get(name, []) for name in ("P1", "P2", "P4")},
+        "P3": [one for one in gates if one.name == "conflict consistency"] + settings,
+        "P5": costs,
+    }
+
+
+def _claims(found: Recorded) -> Iterator[dict[str, Any]]:
+    """Updating: what changed is answered now and was not before; none where the leakage audit does not let it count."""
+    summary = found.release.summary
+    before, after = summary.get("freshness_before") or {}, summary.get("freshness_after") or {}
+    paired, cutoff = after.get("paired"), found.verdict("cutoff")
+    if not paired or cutoff is None or cutoff.decision != "pass" or before.get("n") != after.get("n"):
+        return
+    which = "every fact that the release's feed changed"
+    name = "exact match of changed facts"
+    yield {
+        "statement": "What changed is answered as it is now, each fact from the memory in which it lives.",
+        "slice": which,
+        "regime": "Online",
+        "figure": Figure(name, after["share"], after["low"], after["high"], after["n"]).to_dict(),
+        "control": {
+            "what": "the same questions in the state before the release, from its frozen index and weights",
+            "slice": which,
+            "regime": "Offline",
+            "figure": Figure(name, before["share"], before["low"], before["high"], before["n"]).to_dict(),
+        },
+        "test": {"name": "exact McNemar, two-sided", **paired},
+    }
+
+
+def recorded(home: Home, ledger: Ledger, release: Release, made_at: Any, *, questions: int = 0) -> Recorded:
+    """Read what a home holds about a release, and make both audits of it; the model is asked only with `questions`.
+
+    Args:
+        home: where it lies.
+        ledger: its open ledger.
+        release: which release.
+        made_at: when (UTC).
+        questions: how many questions the freshness audit asks in each setting.
+    """
+    from pipelines.auditing.freshness import freshness_audit
+    from pipelines.auditing.leakage import leakage
+    from pipelines.judging.declare import DECLARED
+    from pipelines.releasing.recovery import published_entry
+    from registry.facts import FactStore, view
+    from registry.releases import ReleaseStore
+
+    facts = [item.fact for item in view(FactStore(ledger).events(ReleaseStore(ledger).lineage(release.number)))]
+    days = sorted(fact.valid_from for fact in facts if fact.valid_from is not None)
+    digest, published = release.summary.get("family"), published_entry(ledger, release.number).seq
+    declared = [
+        entry for entry in ledger.entries(DECLARED) if entry.payload["digest"] == digest and entry.seq < published
+    ]
+    # What the deltas reveal is asked of the model, which `audit run` rebuilds.
+    told = tuple(one for one in leakage(home, ledger, release, None) if one.guard != ASKED_OF_THE_MODEL)
+    return Recorded(
+        release,
+        Settings.load(),
+        declared[-1] if declared else None,
+        (len(ledger.entries("rolled_back")), len(ledger.entries("move_refused"))),
+        tuple(sorted({fact.source for fact in facts if fact.source})),
+        f"facts that began {days[0].isoformat()} to {days[-1].isoformat()}" if days else "no fact says when it began",
+        freshness_audit(home, ledger, release, made_at.date(), questions=questions).to_dict(),
+        told,
+        made_at.isoformat(),
+    )
+
+
+def write_card(home: Home, release: str | int | None, out: Path | None, *, questions: int = 0) -> tuple[Path, Path]:
+    """Write the card of a release as YAML and as a page.
+
+    Args:
+        home: which home.
+        release: number or alias; None is the champion.
+        out: the folder; None takes the home's reports.
+        questions: how many questions are asked in each of the three settings; none by default.
+
+    Returns:
+        The YAML file and the HTML file.
+
+    Raises:
+        InputError: there is no such release, or the card is not valid.
+    """
+    from datetime import UTC, datetime
+    from importlib import import_module
+
+    import yaml
+
+    from registry.releases import ReleaseStore
+
+    page: Any = import_module("dashboards.card")
+    with Ledger.open(home) as ledger:
+        chosen = ReleaseStore(ledger).get("champion" if release is None else release)
+        card = card_of(recorded(home, ledger, chosen, datetime.now(UTC), questions=questions))
+    folder = home.reports if out is None else out
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, shown = folder / f"r{chosen.number}.card.yaml", folder / f"r{chosen.number}.card.html"
+    plain.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
+    shown.write_text(page.render(card), encoding="utf-8")
+    return plain, shown

@@ -1,0 +1,1 @@
+"""`bench edits`: edits of any form, fitted, asked and scored on the final model."""

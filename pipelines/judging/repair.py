@@ -1,0 +1,200 @@
+"""Repair: take facts out of the weights until what is left is answered by the model, and nothing else has moved.
+
+1. *settle*: a fact that the model does not answer by itself, in its own prompt and in every phrasing held out of
+   fitting, is taken out.
+2. *lighten*: while running text is harder to read than the budget allows, the facts that pull hardest at it are taken
+   out (`pipelines.judging.reading`). Only what is left then is held against what must not move.
+3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well. A fact's
+   cost is the number of broken answers that come back when it alone is left out; it is measured for the facts whose
+   edits pull hardest at the broken prompts. No more are taken out at once than the gate asks for.
+
+What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from guards.observations import Observation
+from pipelines.judging.probing import MUST_STAY, Asker, Question
+from pipelines.write import Written, moved_to_index
+from registry.progress import track
+from registry.text import starts_with_answer
+
+if TYPE_CHECKING:
+    from pipelines.judging.reading import Reading
+
+Gate = Callable[[Sequence[Observation]], str | None]
+"""Says in words which gate the observations break; None when they break none."""
+
+
+SUSPECTS = 3
+"""Facts that are tried in one round of repair at least; more where leaving out none of them brings an answer back."""
+BROKEN_EACH = 3
+"""And one for every so many broken answers, so that a large batch needs few rounds."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The batch after repair.
+
+    Attributes:
+        written: what stays in the weights, and why the rest does not.
+        final: observations of what is left.
+    """
+
+    written: Written
+    final: tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One batch on the bench: the model, its questions, and the gate that it must pass.
+
+    Attributes:
+        asker: asks the model; remembers what it said before.
+        edits: questions about the facts of the batch.
+        untouched: questions about facts that must not move, all answered rightly before.
+        gate: judges what must not move.
+        rounds: how often facts may be taken out before everything is.
+        reading: running text with its budget; None does not look at it.
+    """
+
+    asker: Asker
+    edits: Sequence[Question]
+    untouched: Sequence[Question]
+    gate: Gate
+    rounds: int
+    reading: "Reading | None" = None
+
+    def repair(self, written: Written) -> Repaired:
+        """Settle and repair until the gate passes or nothing is left in the weights.
+
+        A round asks again only what was broken. When the gate passes on that, everything is asked again in the final
+        state, what must not move as well as the facts themselves; only that counts.
+        """
+        settled, seen = self._settled(written)
+        if settled.delta is None:
+            return Repaired(settled, ())
+        if settled is written:
+            seen = (*seen, *self.observe(written, self.untouched))
+        else:
+            written, seen = settled, self.observe(settled, self._left(settled))
+        complete = True
+        with track("settle and repair", total=self.rounds) as advance:
+            for _ in range(self.rounds):
+                reasons = unanswered(seen) or self._costliest(written, seen)
+                if not reasons and not complete:
+                    reasons = self._heaviest(written)
+                if reasons:
+                    written = moved_to_index(written, reasons)
+                    if written.delta is None:
+                        return Repaired(written, ())
+                    seen, complete = self._asked_again(written, seen), False
+                elif complete:
+                    return Repaired(written, seen)
+                else:
+                    seen, complete = self.observe(written, self._left(written)), True
+                advance(1)
+        words = f"the batch still broke a gate after {self.rounds} rounds of repair"
+        assert written.delta is not None, "an empty delta returns from the loop"
+        return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), ())
+
+    def _settled(self, written: Written) -> tuple[Written, tuple[Observation, ...]]:
+        """The batch without what it does not say and what running text cannot bear, and what was seen of the rest."""
+        seen = self.observe(written, self.edits)
+        while reasons := unanswered(seen) or self._heaviest(written):
+            written = moved_to_index(written, reasons)
+            if written.delta is None:
+                return written, ()
+            seen = self._asked_again(written, seen)
+        return written, seen
+
+    def _left(self, written: Written) -> list[Question]:
+        """The questions about what is left in the weights and about what must not move."""
+        held = set(written.delta.fact_ids) if written.delta is not None else set()
+        return [*(item for item in self.edits if item.fact_id in held), *self.untouched]
+
+    def _asked_again(self, written: Written, seen: Sequence[Observation]) -> tuple[Observation, ...]:
+        """What was seen of what is left, with the broken answers asked again."""
+        before = {item.prompt: item for item in seen}
+        left = [one for one in self._left(written) if one.prompt in before]
+        broken = [one for one in left if not before[one.prompt].after]
+        again = {item.prompt: item for item in self.observe(written, broken)}
+        return tuple(again.get(item.prompt, before[item.prompt]) for item in left)
+
+    def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:
+        """Ask the edited model; the state before is asked once and remembered."""
+        self.asker.remember(questions)
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        with written.delta.applied(self.asker.loaded.model):
+            after = self.asker.now(questions)
+        return tuple(item.seen(self.asker.before[item.prompt], after[item.prompt]) for item in questions)
+
+    def _heaviest(self, written: Written) -> Mapping[str, str]:
+        """The facts that pull hardest at running text, with the reason; empty if its budget is kept."""
+        return self.reading.heaviest(written) if self.reading is not None else {}
+
+    def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
+        """The facts whose absence brings back most of the broken answers, with reasons; empty if the gate passes."""
+        stay = [item for item in seen if item.kind in MUST_STAY]
+        broken_gate = self.gate(stay)
+        if broken_gate is None:
+            return {}
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        moved = {item.prompt for item in seen if item.before and not item.after}
+        broken = [question for question in self.untouched if question.prompt in moved]
+        back: dict[str, set[str]] = {}
+        for tried, fact_id in enumerate(self._suspects(written, broken)):
+            if tried >= max(SUSPECTS, len(broken) // BROKEN_EACH) and any(back.values()):
+                break
+            rest = written.delta.without([fact_id])
+            with rest.applied(self.asker.loaded.model):
+                now = self.asker.now(broken)
+            back[fact_id] = {item.prompt for item in broken if starts_with_answer(now[item.prompt], item.answers)}
+        return {
+            fact_id: f"{broken_gate}; leaving it out brings back {len(back[fact_id])} of {len(broken)} broken answers"
+            for fact_id in self._needed(stay, back)
+        }
+
+    def _needed(self, stay: Sequence[Observation], back: Mapping[str, set[str]]) -> list[str]:
+        """The costliest fact, and those after it until the gate would pass with all that they bring back.
+
+        A fact that brings back nothing which those before it do not is left where it is.
+        """
+        needed: list[str] = []
+        right: set[str] = set()
+        for fact_id in sorted(back, key=lambda one: -len(back[one])):
+            if needed and (back[fact_id] <= right or self.gate(_as_right(stay, right)) is None):
+                continue
+            needed.append(fact_id)
+            right |= back[fact_id]
+        return needed
+
+    def _suspects(self, written: Written, broken: Sequence[Question]) -> list[str]:
+        """One fact of each column, the one whose edit pulls hardest at the broken prompts first."""
+        from editors.delta import WeightDelta
+        from editors.pull import pull
+
+        loaded, delta = self.asker.loaded, written.delta
+        assert isinstance(delta, WeightDelta), "what is on the bench was written into weights"
+        with delta.applied(loaded.model):
+            strength = pull(loaded.model, loaded.tokenizer, delta, [item.prompt for item in broken])
+        return sorted(strength, key=lambda fact_id: -strength[fact_id])
+
+
+def _as_right(seen: Sequence[Observation], prompts: set[str]) -> list[Observation]:
+    """The observations as they would be if these prompts were answered rightly."""
+    return [replace(item, after=item.after or item.prompt in prompts) for item in seen]
+
+
+def unanswered(seen: Sequence[Observation]) -> dict[str, str]:
+    """Facts that the edited model does not answer in some phrasing, with the first one that failed."""
+    reasons: dict[str, str] = {}
+    for item in seen:
+        if item.kind in ("efficacy", "generalisation") and not item.after:
+            where = "its own prompt" if item.kind == "efficacy" else "a phrasing held out of fitting"
+            reasons.setdefault(
+                item.fact_id, f"not answered from the weights in {where}: {item.prompt!r} gives {item.after_text!r}"
+            )
+    return reasons

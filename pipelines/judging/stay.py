@@ -1,0 +1,46 @@
+"""What must not move: the share of it that did not, and the gate that repair works against."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from guards.efficacy import GatePolicy
+from guards.family import judge_family
+from guards.observations import Observation
+from pipelines.judging.freshness import shares
+from pipelines.judging.probing import MUST_STAY
+from pipelines.judging.repair import Gate
+from registry.records import RiskTier
+
+
+def locality(seen: Sequence[Observation]) -> dict[str, Any]:
+    """Untouched facts that were right in both phrasings before and still are: right, n, share and interval."""
+    kept: dict[str, bool] = {}
+    for item in seen:
+        if item.kind in MUST_STAY:
+            kept[item.fact_id] = kept.get(item.fact_id, True) and item.after
+    return shares(list(kept.values()))
+
+
+def stay_gate(gates: GatePolicy, tier: RiskTier, kept: float) -> Gate:
+    """The gate that repair works against: the gates on what must not move, and the share of it that stays right.
+
+    Args:
+        gates: the policy.
+        tier: of the batch.
+        kept: share of the facts asked, right in every phrasing before, that must still be so.
+    """
+    kinds = tuple(kind for kind in gates.gates if kind in MUST_STAY)
+    policy = replace(gates, gates=kinds, informs=())
+
+    def gate(seen: Sequence[Observation]) -> str | None:
+        family = judge_family(seen, policy, tier)
+        blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
+        if blocked:
+            return f"{blocked[0].guard}: {blocked[0].explanation}"
+        found = locality(seen)
+        if found["n"] and found["share"] < kept:
+            return f"{found['right']} of {found['n']} untouched facts are still right; {kept:.2f} is asked for"
+        return None
+
+    return gate
