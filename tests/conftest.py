@@ -1,6 +1,7 @@
 """What all tests share: a clean environment, tiny random models with a real tokenizer, and the reference model."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -22,7 +23,9 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TOKENIZERS_PARALLELISM": "false",
 }
-AT_START = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+CACHE = Path(tempfile.gettempdir()) / f"dmmgov-test-cache-{os.getuid()}"
+"""Of all sessions of this user: what it holds is empty, and new homes begin with a copy."""
+AT_START = {"DMMGOV_CACHE": str(CACHE), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Read when torch is loaded. Tests run side by side, a thread each: a tiny model's threads cost more than they save."""
 UNSET = ("DMMGOV_LEDGER_URL", "DMMGOV_MODELS")
 

@@ -146,6 +146,8 @@ def running(
     """
     from filelock import FileLock, Timeout
 
+    from pipelines.running import empty_database
+
     folder.mkdir(parents=True, exist_ok=True)
     # Two servers must not migrate one new database at the same time.
     starting = FileLock(folder / LOCK_NAME)
@@ -154,11 +156,14 @@ def running(
     except Timeout as error:
         raise BusyError(f"another process has been starting Prefect in {folder} for {wait_s:.0f} s") from error
     try:
+        migrates = not empty_database.begin(folder) and not (folder / empty_database.NAME).exists()
         server = start(folder, environment, port)
         try:
             if meanwhile is not None:
                 meanwhile()
             server.ready(wait_s)
+            if migrates:
+                empty_database.keep(folder)
         except BaseException:
             server.stop()
             raise
