@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any, Self
 
 import pipelines
@@ -46,7 +46,7 @@ AGAIN: Mapping[str, tuple[str, ...]] = {
 """What is given next where the first command has been acknowledged in part."""
 ACTS = ("published", "forgotten", "revoked", "user_added", "request_made", "request_approved", "request_executed")
 """Kinds of entries of which there must be as many as without a kill."""
-APART = ("serving", "console")
+APART = frozenset({"serving", "console", "commands", "standalone"})
 """Modules that are run, not imported, or that draw."""
 OURS = ("editors", "guards", "pipelines", "registry")
 
@@ -62,8 +62,8 @@ class Stopped(datetime):
 
 def stop_clock() -> None:
     """Let every module of ours look at the clock that stands still; those that come later would not."""
-    for found in iter_modules(pipelines.__path__, "pipelines."):
-        if not found.ispkg and found.name.partition(".")[2] not in APART:
+    for found in walk_packages(pipelines.__path__, "pipelines."):
+        if not found.ispkg and not APART & set(found.name.split(".")):
             import_module(found.name)
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in OURS and vars(module).get("datetime") is datetime:

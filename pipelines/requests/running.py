@@ -5,12 +5,9 @@ before it has done nothing, and the next one does it; a run that is killed after
 by a gate stays approved and can be run again until its day.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from pipelines import steps
@@ -20,7 +17,6 @@ from pipelines.requests.mandate import Mandate
 from pipelines.requests.signing import enter, stamp_log
 from pipelines.workplace import LOCK_WAIT_S, Workplace
 from registry.approvals import Approvals
-from registry.errors import DmmGovError
 from registry.facts import FactStore, view
 from registry.home import Home
 
@@ -95,32 +91,30 @@ def execute(
 
 
 PAST = {"forget": "forgotten", "revoke": "revoked"}
-"""How a request about facts by id is said to have ended, by its operation, which is also the module's name."""
+"""How a request about facts by id is said to have ended, by its operation."""
 
 
 def _by_id(place: Workplace, mandate: Mandate) -> Execution:
-    """Forget or revoke facts.
+    """Forget or revoke facts; what is gone already is noted as done.
 
-    The module of that name does it: its function of the same name takes the home and the ids, and of what is offered
-    here by name whatever it knows: `entries` go into the transaction of its release (of the deleted keys, where the
-    champion does not know the facts), in which `check` is to be called. What is gone already is noted as done.
+    `entries` go into the transaction of the release (of the deleted keys, where the champion does not know the facts),
+    in which `check` is called.
     """
     operation, ids = mandate.content["operation"], tuple(mandate.content["facts"])
     number, past = mandate.request.number, PAST[operation]
-    carry_out = _function(operation)
     known = _known(place, ids)
     if known or (operation == "forget" and _kept(place, ids)):
         release = place.releases.next_number() if known else None
-        offered = {
-            "actor": place.actor,
-            "reason": f"request {number}: {mandate.content['reason']}",
-            "request": number,
-            "at": place.at,
-            "entries": (mandate.executed_by_id(release, past),),
-            "check": mandate.check,
-        }
-        takes = inspect.signature(carry_out).parameters
-        carry_out(place.home, ids, **{name: value for name, value in offered.items() if name in takes})
+        _carry_out(operation)(
+            place.home,
+            ids,
+            actor=place.actor,
+            reason=f"request {number}: {mandate.content['reason']}",
+            request=number,
+            at=place.at,
+            entries=(mandate.executed_by_id(release, past),),
+            check=mandate.check,
+        )
     request, champion = Approvals.read(place.ledger).get(number), place.releases.champion()
     if request.state != "executed":
         # Not the release's own transaction, whose certificate may be signed by now: it names no release.
@@ -132,17 +126,12 @@ def _by_id(place: Workplace, mandate: Mandate) -> Execution:
     return Execution(number, past, release, mandate.approvers)
 
 
-def _function(operation: str) -> Callable[..., Any]:
-    """What carries an operation on facts by id out.
+def _carry_out(operation: str) -> Callable[..., Any]:
+    """What carries an operation on facts by id out."""
+    from pipelines.forgetting.forget import forget
+    from pipelines.releasing.revoke import revoke
 
-    Raises:
-        DmmGovError: this installation cannot do it; the request stays approved.
-    """
-    name = f"pipelines.{operation}"
-    if find_spec(name) is None:
-        raise DmmGovError(f"expected {name} to {operation} facts, and there is none here; the request stays approved")
-    function: Callable[..., Any] = getattr(import_module(name), operation)
-    return function
+    return forget if operation == "forget" else revoke
 
 
 def _known(place: Workplace, ids: tuple[str, ...]) -> bool:
