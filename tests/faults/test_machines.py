@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import pipelines.loop
 from benchmarks.small_home import made
@@ -220,7 +221,16 @@ def test_a_disk_that_has_become_read_only(small_disk: tuple[Home, Path], tmp_pat
     goes_on(home, before)
 
 
+def hidden_from_others() -> Path | None:
+    """A folder above this code or above its packages that only its owner may enter; None where there is none."""
+    places = [Path(__file__).resolve(), Path(typer.__file__).resolve()]
+    folders = {folder for place in places for folder in place.parents}
+    return next((folder for folder in sorted(folders) if not folder.stat().st_mode & 0o001), None)
+
+
 def test_a_folder_that_may_not_be_written(home: Home) -> None:
+    if os.geteuid() == 0 and (hidden := hidden_from_others()) is not None:
+        pytest.skip(f"root may write everywhere, and nobody else may read the code below {hidden}")
     before, places = leaves(home), [home.root, *home.root.rglob("*")]
     modes = {place: place.stat().st_mode for place in places}
 
