@@ -8,7 +8,7 @@ from typing import Any
 from editors.base import FactEffect
 from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
-from editors.load import load_model, weights_digest
+from editors.load import LoadedModel, load_model, weights_digest
 from pipelines import steps
 from pipelines.publish import ReleaseDraft, publish
 from pipelines.requests.asked import content_of
@@ -80,25 +80,24 @@ def tiny_home(root: Path) -> Home:
         admission = steps.admit(place, read)
         routed = steps.route(place, admission, False, ["rag"])
         steps.publish(place, read, admission, routed, steps.guard(place, routed, steps.write(place, routed)))
-    _written(home, root / "tiny")
+    two_in_weights(home, load_model(root / "tiny", device="cpu", dtype="float32"))
     add_user(home, "ann", ["admin", "requester"], at=AT)
     add_user(home, "bob", ["approver"], by="ann", at=AT)
     add_request(home, content_of("facts", "it was missing", rows=[ROW]), by="ann", at=AT)
     return home
 
 
-def _written(home: Home, model: Path) -> None:
-    """Publish a release with two facts in the weights."""
+def two_in_weights(home: Home, loaded: LoadedModel) -> None:
+    """Publish a release with NAURU and CHAD in the weights of its model, as one batch that nothing was fitted for."""
     import torch
 
-    loaded = load_model(model, device="cpu", dtype="float32")
     rows, columns = loaded.model.get_parameter(BLOCK).shape
     numbers = torch.Generator().manual_seed(0)
     basis = torch.randn(2, columns, generator=numbers, dtype=torch.float64)
     targets = torch.randn(rows, 2, generator=numbers, dtype=torch.float64)
     solved = LayerDelta.solved(BLOCK, False, "ridge", targets, basis, basis @ basis.t())
     ids = (NAURU.id, CHAD.id)
-    effects = tuple(FactEffect(one, "written", "for the bench") for one in ids)
+    effects = tuple(FactEffect(one, "written", "made up") for one in ids)
     anchor = parameters_digest(loaded.model, (BLOCK,))
     delta = WeightDelta("memit", "ridge", tuple((one,) for one in ids), (solved,), anchor, effects, {})
     with delta.applied(loaded.model):

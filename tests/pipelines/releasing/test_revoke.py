@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from editors.base import FactEffect
-from editors.delta import WeightDelta, load_delta, parameters_digest
-from editors.factors import LayerDelta
+from benchmarks.tiny_home import CHAD, NAURU, two_in_weights
+from editors.delta import load_delta
 from editors.load import LoadedModel, weights_digest
 from guards.base import Verdict
 from guards.family import judge_family
@@ -20,16 +19,14 @@ from pipelines import steps
 from pipelines.answer import open_answerer
 from pipelines.auditing.integrity import verify_home
 from pipelines.judging import rechecks
-from pipelines.publish import ReleaseDraft, publish
 from pipelines.releasing.diff import diff
 from pipelines.releasing.revoke import REVOKED, revoke
 from pipelines.workplace import Workplace
-from registry.artifacts import checked, store
+from registry.artifacts import checked
 from registry.errors import BlockedError, InputError, UnknownNameError
-from registry.facts import FactEvent, FactStore, view
+from registry.facts import FactStore, view
 from registry.home import Home
 from registry.ledger import Ledger
-from registry.records import Fact
 from registry.releases import ReleaseStore
 from registry.shredding import opened
 
@@ -49,8 +46,6 @@ WORLD = HEAD + "".join(
     )
 )
 NEWS = HEAD + f"Bulgaria,currency,euro,2026-01-01,,{SOURCE},UPDATE\n"
-NAURU = Fact("Nauru", "capital", "Yaren", source="atlas")
-CHAD = Fact("Chad", "capital", "N'Djamena", source="atlas")
 ASKED = "What is the currency of Bulgaria?"
 
 
@@ -75,33 +70,7 @@ def world(make_home: Callable[[str], Home], tiny_llama: LoadedModel, tmp_path: P
 @pytest.fixture
 def written(world: Home, tiny_llama: LoadedModel) -> Home:
     """A third release with two facts in its weights."""
-    import torch
-
-    name = "model.layers.1.mlp.down_proj.weight"
-    rows, columns = tiny_llama.model.get_parameter(name).shape
-    numbers = torch.Generator().manual_seed(0)
-    basis = torch.randn(2, columns, generator=numbers, dtype=torch.float64)
-    targets = torch.randn(rows, 2, generator=numbers, dtype=torch.float64)
-    solved = LayerDelta.solved(name, False, "ridge", targets, basis, basis @ basis.t())
-    ids = (NAURU.id, CHAD.id)
-    effects = tuple(FactEffect(one, "written", "for the test") for one in ids)
-    anchor = parameters_digest(tiny_llama.model, (name,))
-    delta = WeightDelta("memit", "ridge", tuple((one,) for one in ids), (solved,), anchor, effects, {})
-    with delta.applied(tiny_llama.model):
-        edited = weights_digest(tiny_llama.model)
-    with Ledger.open(world) as ledger:
-        parent = ReleaseStore(ledger).get("champion")
-        draft = ReleaseDraft(
-            parent=parent.number,
-            model=parent.model,
-            base_digest=parent.base_digest,
-            deltas=(store(world.deltas, delta.save).digest,),
-            weights_digest=edited,
-            events=tuple(FactEvent(0, "assert", fact, None, AT, "memit", 0, "") for fact in (NAURU, CHAD)),
-            index=parent.index_snapshot,
-            actor="tester",
-        )
-        publish(world, ledger, draft, AT)
+    two_in_weights(world, tiny_llama)
     return world
 
 
