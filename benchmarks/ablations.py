@@ -92,6 +92,8 @@ VARIANTS = (
     Variant("norm", "clamp 1", {"targets.clamp": 1.0}),
     Variant("objective", "alphaedit", {"objective": "alphaedit"}),
     Variant("drift", "no drift", {"targets.drift": 0.0}),
+    Variant("step", "steps of .2", {"targets.lr": 0.2}),
+    Variant("step", "steps of .15", {"targets.lr": 0.15}),
 )
 """The order is that of value: a run that is cut off has the first ones."""
 

@@ -13,6 +13,7 @@ from editors.layouts import Layout
 from editors.moments import Moments, measure
 from editors.subject import PREFIXES, Group, Row
 from editors.targets import Target
+from editors.workers import side_by_side, side_by_side_rows
 from registry.errors import EditError
 from registry.records import EditRequest
 
@@ -92,23 +93,40 @@ def object_scores(model: Any, layout: Layout, rows: Sequence[Row]) -> list[RowSc
     """Score each row's object, without what is expected after it, with the weights as they are."""
     device = model.get_input_embeddings().weight.device
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].tokens))
+    size = side_by_side_rows(device, len(rows), ROWS)
+    batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
+
+    def score(places: Sequence[int]) -> list[RowScore]:
+        return _scored(model, layout, [rows[place] for place in places], device)
+
     found: dict[int, RowScore] = {}
-    for begin in range(0, len(order), ROWS):
-        places = order[begin : begin + ROWS]
-        batch = [rows[place] for place in places]
-        ids = torch.zeros(len(batch), max(len(row.tokens) for row in batch), dtype=torch.long)
-        for index, row in enumerate(batch):
-            ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
-        with torch.no_grad():
-            inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
-            hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
-            for index, (place, row) in enumerate(zip(places, batch, strict=True)):
-                own = range(row.object_length)
-                logits = layout.project(model, hidden[index, [row.scored[i] for i in own]])
-                logp = logits.to(torch.float64).log_softmax(-1)
-                gold = logp[list(own), [row.gold[i] for i in own]]
-                found[place] = RowScore(-float(gold.mean()), bool((gold >= logp.max(-1).values).all()))
+    with side_by_side(device, len(batches)) as run:
+        for places, scores in zip(batches, run(score, batches), strict=True):
+            found |= dict(zip(places, scores, strict=True))
     return [found[place] for place in range(len(rows))]
+
+
+def _scored(model: Any, layout: Layout, batch: Sequence[Row], device: torch.device) -> list[RowScore]:
+    """The scores of a few rows; all their objects' tokens reach the vocabulary together."""
+    longest = max(row.scored[row.object_length - 1] for row in batch) + 1
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    for index, row in enumerate(batch):
+        known = row.tokens[:longest]
+        ids[index, : len(known)] = torch.tensor(known)
+    lengths = [row.object_length for row in batch]
+    owners = [index for index, length in enumerate(lengths) for _ in range(length)]
+    places = [place for row in batch for place in row.scored[: row.object_length]]
+    gold = torch.tensor([token for row in batch for token in row.gold[: row.object_length]], device=device)
+    with torch.no_grad():
+        inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+        hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
+        logp = layout.project(model, hidden[owners, places]).to(torch.float64).log_softmax(-1)  # (tokens, vocabulary)
+        said = logp.gather(1, gold[:, None])[:, 0]
+        best = (said >= logp.max(-1).values).split_with_sizes(lengths)
+    return [
+        RowScore(-float(nll.mean()), bool(sure.all()))
+        for nll, sure in zip(said.split_with_sizes(lengths), best, strict=True)
+    ]
 
 
 def object_nll(model: Any, layout: Layout, rows: Sequence[Row]) -> dict[str, float]:

@@ -113,10 +113,13 @@ def plain_model(model: Any) -> Any:
     A model read from GGUF calls itself quantised and refuses to be saved; this one has the same class, config (without
     the quantisation) and values, and can be.
     """
+    from transformers.initialization import no_init_weights
+
     config = model.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         config.pop(key, None)
-    fresh = type(model)(type(model.config).from_dict(config)).to(model.dtype)
+    with no_init_weights():  # every one of them is about to be replaced
+        fresh = type(model)(type(model.config).from_dict(config)).to(model.dtype)
     fresh.load_state_dict(model.state_dict())
     fresh.tie_weights()
     if getattr(model, "generation_config", None) is not None:

@@ -137,7 +137,8 @@ def fit_targets(model: Any, layout: Layout, groups: Sequence[Group], layer: int,
     """
     device = model.get_input_embeddings().weight.device
     size = config.batch or (2 if device.type == "cpu" else 32)
-    order = sorted(range(len(groups)), key=lambda i: max(len(row.tokens) for row in groups[i].rows))
+    # The longest first: what is left to the end, when some workers have nothing more to do, is short.
+    order = sorted(range(len(groups)), key=lambda i: -max(len(row.tokens) for row in groups[i].rows))
     batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
     found: dict[int, Target] = {}
 

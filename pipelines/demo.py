@@ -7,7 +7,7 @@ back, compare digests and answers, and go forward again; 7. render the report.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -116,7 +116,7 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     """
     from pipelines import audit
     from pipelines.loop import run_update, warm_up
-    from pipelines.running.models import pull, sources
+    from pipelines.running.models import pulling, sources
     from pipelines.running.server import in_process
     from registry.errors import BlockedError
 
@@ -124,10 +124,8 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     feed = ATLAS / "feed_small.csv"
 
     def prepare() -> None:
-        with clock.step("pull the model"):
-            if model in sources():
-                pull(home, model)
-        warm_up()
+        with clock.step("pull the model"), pulling(home, model) if model in sources() else nullcontext():
+            warm_up()
 
     with in_process(home, meanwhile=prepare):
         with clock.step("found the world"):
@@ -223,11 +221,9 @@ def _roll_back_and_forward(home: Home, number: int, founded: int, settings: Sequ
     samples = _release(home, number).summary.get("samples", [])
     questions = [str(item["question"]) for item in samples]
     recorded = {"offline": [str(item["before"]) for item in samples]}
-    for setting in settings:
-        if setting not in recorded:
-            recorded[setting] = _answers(home, founded, questions, setting)
+    recorded |= _answers(home, founded, questions, [setting for setting in settings if setting not in recorded])
     result = rollback(home, str(founded), "demo")
-    found = {setting: _answers(home, "champion", questions, setting) for setting in settings}
+    found = _answers(home, "champion", questions, settings)
     promote(home, str(number), "demo")
     return {
         "to": founded,
@@ -250,9 +246,13 @@ def _release(home: Home, ref: str | int) -> "Release":
         return ReleaseStore(ledger).get(ref)
 
 
-def _answers(home: Home, ref: str | int, questions: Sequence[str], setting: str) -> list[str]:
-    """What is answered in a release, in one setting."""
+def _answers(home: Home, ref: str | int, questions: Sequence[str], settings: Sequence[str]) -> dict[str, list[str]]:
+    """What is answered in a release, in each of some settings; the release is opened once."""
     from pipelines.answer import open_answerer
 
-    replies = open_answerer(home, setting, ref).ask_many(questions, setting, date.today())
-    return [reply.text for reply in replies]
+    if not settings:
+        return {}
+    answerer = open_answerer(home, release=ref)
+    return {
+        setting: [reply.text for reply in answerer.ask_many(questions, setting, date.today())] for setting in settings
+    }

