@@ -73,6 +73,8 @@ class ReportData:
         leakage: verdicts of the leakage audit, none when none was made.
         freshness: what the freshness audit found, nothing when none was made.
         expectations: what the structural suite expected of the rows and found (`pipelines.admission.data_docs`).
+        rules: every change of thresholds in the log: entry, at, by, section, before, after, keys (old and new).
+        unrecorded: thresholds in force that the log does not know yet: as recorded, and now.
         checkpoint: the log's newest signed checkpoint (size, root, key, witnesses, note), nothing where there is none.
     """
 
@@ -90,6 +92,8 @@ class ReportData:
     freshness: Mapping[str, Any] = field(default_factory=dict)
     expectations: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Mapping[str, Any], ...] = ()
+    unrecorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from guards.base import Verdict
 from pipelines.admission.data_docs import data_docs
 from pipelines.auditing.log_checks import NO_PINS, Pins
+from pipelines.judging.rules import rule_changes, unrecorded
 from pipelines.settings import Settings
 from registry.checkpoints import CheckpointStore, log_verifier
 from registry.compactions import CompactionStore
@@ -47,6 +48,7 @@ class AuditResult:
         freshness: what `pipelines.auditing.freshness` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
         pruned: what is not there since it was pruned, one line a pruning.
+        unrecorded: thresholds in force that the log does not know yet, by dotted name: as recorded, and now.
     """
 
     problems: tuple[str, ...]
@@ -55,6 +57,7 @@ class AuditResult:
     freshness: Mapping[str, Any] = field(default_factory=dict)
     leakage: tuple[Verdict, ...] = ()
     pruned: tuple[str, ...] = ()
+    unrecorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def leaks(self) -> bool:
@@ -154,6 +157,8 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
         freshness=found.freshness if found is not None else {},
         expectations=data_docs(rows, Settings.load().policy.admission),
+        rules=tuple(rule_changes(ledger)),
+        unrecorded=found.unrecorded if found is not None else {},
         made_at=datetime.now(UTC),
     )
 
@@ -181,7 +186,8 @@ def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = Fa
         checked["rebuilt_releases"] = len(releases)
     if pruned.releases:
         checked["pruned_releases"] = len(pruned.releases)
-    return AuditResult(tuple(problems), checked, pruned=tuple(map(_told, pruned.all)))
+    told, other = tuple(map(_told, pruned.all)), unrecorded(ledger, Settings.load())
+    return AuditResult(tuple(problems), checked, pruned=told, unrecorded=other)
 
 
 def _told(pruning: Pruning) -> str:

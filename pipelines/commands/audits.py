@@ -101,6 +101,10 @@ def _conclude(result: "AuditResult", as_json: bool) -> None:
     told = [("report", result.report)] if result.report else []
     told += [("pruned", words) for words in result.pruned]
     title = f"{verdict}; checked: {console.phrase(result.checked)}"
+    told += [
+        ("not in the log yet", f"{key}: {old!r} as recorded, {new!r} now")
+        for key, (old, new) in result.unrecorded.items()
+    ]
     told += [(f"{one.guard.replace('_', ' ')}: {one.decision}", one.explanation) for one in result.leakage]
     told += freshness_rows(result.freshness)
     console.show(result, as_json, lambda: console.pairs(title, rows + told))

@@ -298,3 +298,16 @@ def test_another_champion_is_said_and_not_badged() -> None:
 def test_the_same_values_give_the_same_page() -> None:
     assert render(data()) == render(data())
     assert render(data()) != render(replace(data(), ledger_size=1205))
+
+
+def test_changes_of_thresholds_are_listed_and_escaped() -> None:
+    plain = render(data())
+    assert "No threshold was changed since the log began." in plain
+    assert "not in the log yet" not in plain
+    change = {"entry": 71, "at": AT, "by": EVIL, "section": "judging", "before": "a" * 64, "after": "b" * 64}
+    keys = {"admission.quorum": [3, 2], "sources.Morning Paper": [None, {"tier": EVIL}]}
+    page = render(data(rules=({**change, "keys": keys},), unrecorded={"leakage.most_auc": [0.65, 0.99]}))
+    assert "<code>admission.quorum</code></td><td><code>3</code></td><td><code>2</code></td>" in page
+    assert "not there" in page
+    assert "<code>leakage.most_auc</code></td><td><code>0.65</code></td><td><code>0.99</code></td>" in page
+    assert "<script" not in page

@@ -148,3 +148,27 @@ def test_a_run_rebuilds_the_champion(
     other.save_pretrained(folder)
     problems = run(home).problems
     assert [line for line in problems if line.startswith("release 1 cannot be rebuilt: base model")], problems
+
+
+def test_an_audit_by_thresholds_that_no_run_recorded_says_so(
+    two_releases: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.judging.rules import record_judging
+    from pipelines.settings import Settings
+    from pipelines.workplace import Workplace
+
+    settings = Settings.load()
+    place = Workplace(two_releases, ledger, settings, "tiny", "tester", AT, None)
+    record_judging(place)
+    assert verify(two_releases).unrecorded == {}
+    softer = replace(settings.policy, leakage=replace(settings.policy.leakage, most_auc=0.99))
+    other = replace(settings, policy=softer)
+    monkeypatch.setattr(Settings, "load", lambda conf=None: other)
+    assert verify(two_releases).unrecorded == {"leakage.most_auc": [0.65, 0.99]}
+    page = report(two_releases).read_text()
+    assert "This audit went by thresholds that no run has recorded" in page
+    record_judging(replace(place, settings=other))
+    assert verify(two_releases).unrecorded == {}
+    page = report(two_releases).read_text()
+    assert "judging: <code>leakage.most_auc</code>" in page
+    assert "no run has recorded" not in page
