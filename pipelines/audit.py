@@ -48,6 +48,7 @@ class AuditResult:
         freshness: what `pipelines.auditing.freshness` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
         pruned: what is not there since it was pruned, one line a pruning.
+        card: path of the evaluation card's page, its YAML beside it, or why there is none.
         unrecorded: thresholds in force that the log does not know yet, by dotted name: as recorded, and now.
     """
 
@@ -58,6 +59,7 @@ class AuditResult:
     leakage: tuple[Verdict, ...] = ()
     pruned: tuple[str, ...] = ()
     unrecorded: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
 
     @property
     def leaks(self) -> bool:
@@ -104,7 +106,7 @@ def report(home: Home, release: str | int | None = None, out: Path | None = None
 
 
 def run(home: Home, questions: int = 0) -> AuditResult:
-    """Verify, rebuild the champion from its base and its deltas, ask what it leaks, and write the report on it.
+    """Verify, rebuild the champion from base and deltas, ask what it leaks, write its card and the report on it.
 
     Args:
         home: which home.
@@ -123,7 +125,9 @@ def run(home: Home, questions: int = 0) -> AuditResult:
         leaks = leakage(home, ledger, champion, loaded)
         found = replace(found, problems=(*found.problems, *problems), checked=checked, leakage=leaks)
         found = replace(found, freshness=_freshness(home, ledger, champion, questions))
-        path = _write(home, champion, report_data(ledger, champion, found), None)
+        card, told = _card(home, ledger, champion, found)
+        found = replace(found, card=told)
+        path = _write(home, champion, replace(report_data(ledger, champion, found), card=card), None)
     return replace(found, report=str(path))
 
 
@@ -227,6 +231,19 @@ def _freshness(home: Home, ledger: Ledger, release: Release, questions: int = 0)
         return freshness_audit(home, ledger, release, datetime.now(UTC).date(), questions=questions).to_dict()
     except DmmGovError as error:
         return {"problem": str(error)}
+
+
+def _card(home: Home, ledger: Ledger, release: Release, found: AuditResult) -> tuple[Mapping[str, Any], str]:
+    """The evaluation card of what the audit found, and its page; nothing and the reason where there can be none."""
+    from pipelines.auditing.card import card_of, keep_card, recorded
+
+    if "problem" in found.freshness:
+        return {}, f"not made: {found.freshness['problem']}"
+    try:
+        card = card_of(recorded(home, ledger, release, datetime.now(UTC), found.leakage, found.freshness))
+        return card, str(keep_card(card, home.reports)[1])
+    except (DmmGovError, OSError) as error:
+        return {}, f"not made: {error}"
 
 
 def _write(home: Home, release: Release, data: Any, out: Path | None) -> Path:

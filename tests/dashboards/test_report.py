@@ -311,3 +311,18 @@ def test_changes_of_thresholds_are_listed_and_escaped() -> None:
     assert "not there" in page
     assert "<code>leakage.most_auc</code></td><td><code>0.65</code></td><td><code>0.99</code></td>" in page
     assert "<script" not in page
+
+
+def test_the_panels_of_the_card_are_shown_with_what_nobody_measured() -> None:
+    assert "No evaluation card was made with this report" in render(data())
+    coverage = {"name": "coverage", "unit": "share", "value": 0.5, "n": 4, "interval": {"low": 0.15, "high": 0.85}}
+    panels = {
+        "P2": {"figures": [coverage], "not_measured": [{"name": "UCR", "why": EVIL}]},
+        "P4": {"figures": [], "not_measured": [{"name": "slope", "why": "not measured"}]},
+    }
+    page = render(data(card={"metric_families": {}, "e_mars": panels}))
+    assert "P2 · replay and attribution" in page
+    assert "0.15 to 0.85" in page
+    assert "Not measured: slope." in page
+    assert 'href="r2.card.html"' in page
+    assert "<script" not in page
