@@ -162,6 +162,7 @@ class Revealed:
         protected: edited subjects of facts that are not public.
         way: what of the delta was asked, in words.
         compared: the names of `others`.
+        forgotten: facts of the delta that the record has no words of any more.
     """
 
     delta: str
@@ -172,6 +173,7 @@ class Revealed:
     protected: tuple[str, ...] = ()
     way: str = NUMBERS
     compared: tuple[str, ...] = ()
+    forgotten: int = 0
 
     def ranks(self) -> list[int]:
         """Rank of each edited subject among the others, 1 the strongest."""
@@ -200,6 +202,11 @@ class RevealGuard:
         evidence = (("editor", case.editor), *(("in clear", text) for text in case.clear[:NAMED]))
         if not case.edited or len(case.others) < 2:
             words = f"expected edited subjects and others to compare, found {len(case.edited)} and {len(case.others)}"
+            if case.forgotten and not case.edited:
+                words = (
+                    f"expected edited subjects to look for, found that the record has no words of the {case.forgotten} "
+                    "facts that this delta was made for (forgotten): only who still knows their names can ask it"
+                )
             if not case.clear:
                 return Verdict(name, "escalate", f"{words}; the delta's numbers were not looked into", (), evidence)
             found, told = True, f"its files hold {len(case.clear)} names in clear"

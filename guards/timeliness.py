@@ -41,12 +41,34 @@ class Case:
         return "answerable" if self.current else "unanswerable"
 
 
+MOST = 10_000
+"""Where looking for the fewest questions ends."""
+
+
 @dataclass(frozen=True)
 class Said:
-    """What was answered: the text, and whether it is an answer at all ("not known" is none)."""
+    """What was answered.
+
+    Attributes:
+        text: as it was said.
+        known: whether it is an answer at all ("not known" is none).
+        cited: whether it names a fact that it rests on.
+        supported: whether it says the object of such a fact.
+    """
 
     text: str
     known: bool
+    cited: bool = False
+    supported: bool = False
+
+
+def grounded(said: Sequence[Said]) -> dict[str, Interval]:
+    """Of the answers (refusals are none): the share that cites a fact, and the share that no cited fact supports."""
+    answers = [one for one in said if one.known and one.text.strip()]
+    if not answers:
+        return {}
+    cited, unsupported = sum(one.cited for one in answers), sum(not one.supported for one in answers)
+    return {"cited": wilson(cited, len(answers)), "unsupported": wilson(unsupported, len(answers))}
 
 
 def outcome_of(case: Case, said: Said) -> Outcome:
@@ -227,7 +249,7 @@ class TimelinessGuard:
         return "timeliness"
 
     def judge(self, case: tuple[Timeliness, str]) -> Verdict:
-        """Decide on one setting of a measurement; a slice that was not asked makes it escalate."""
+        """Decide on one setting of a measurement; a slice that was not asked, or too little, makes it escalate."""
         measured, setting = case
         answerable, unanswerable = (measured.score(setting, part) for part in SLICES)
         if answerable is None or unanswerable is None:
@@ -242,14 +264,27 @@ class TimelinessGuard:
         )
         scores: list[Score] = []
         words: list[str] = []
-        failed = False
+        found: set[Decision] = set()
         for name, share, threshold, at_least in checks:
             held = wilson(share.count, share.n, confidence=self.confidence)
             bound = held.low if at_least else held.high
-            passes = bound >= threshold if at_least else bound <= threshold
-            failed = failed or not passes
+            told = f"{name} {share.count} of {share.n}, bound {bound:.3f}, "
+            told += f"{'at least' if at_least else 'at most'} {threshold:.3f} is asked for"
+            if not (bound >= threshold if at_least else bound <= threshold):
+                enough = self._needed(threshold, at_least)
+                against = held.high < threshold if at_least else held.low > threshold
+                few = share.n < enough and not against
+                found.add("escalate" if few else "block")
+                told += f", which takes {enough} questions at least" if few else ""
             scores.append(Score(name, held.value, held.low, held.high, held.n, threshold))
-            asked = "at least" if at_least else "at most"
-            words.append(f"{name} {share.count} of {share.n}, bound {bound:.3f}, {asked} {threshold:.3f} is asked for")
-        decision: Decision = "block" if failed else "pass"
+            words.append(told)
+        decision: Decision = "block" if "block" in found else "escalate" if found else "pass"
         return Verdict(self.name, decision, f"{setting}: {'; '.join(words)}", tuple(scores))
+
+    def _needed(self, threshold: float, at_least: bool) -> int:
+        """The fewest questions of which all must be right for the bound to reach the threshold."""
+        for n in range(1, MOST):
+            held = wilson(n if at_least else 0, n, confidence=self.confidence)
+            if held.low >= threshold if at_least else held.high <= threshold:
+                return n
+        return MOST

@@ -12,7 +12,13 @@ from typing import Any
 
 from guards.base import Verdict
 from guards.card import FAMILIES, MRD_VERSION, PANELS, Figure, checked, section
-from pipelines.auditing.card_figures import cost_figures, gate_figures, memory_figures, setting_figures
+from pipelines.auditing.card_figures import (
+    cost_figures,
+    gate_figures,
+    grounded_figures,
+    memory_figures,
+    setting_figures,
+)
 from pipelines.auditing.card_parts import Recorded, audited, family, governance, judged, limits, regimes, resources
 from pipelines.settings import Settings
 from registry.home import Home
@@ -82,6 +88,7 @@ def _figures(found: Recorded) -> dict[str, list[Figure]]:
     ]
     return {
         "accuracy": [*changed, *spoken],
+        "groundedness": grounded_figures(found.freshness),
         "retrieval": [one for one in gates if one.name == "recall of known facts"],
         "timeliness_and_selective": settings,
         "maintainability": [one for one in gates if one.name not in ("recall of known facts", "conflict consistency")]

@@ -55,6 +55,25 @@ def setting_figures(freshness: Mapping[str, Any]) -> list[Figure]:
     return found
 
 
+def grounded_figures(freshness: Mapping[str, Any]) -> list[Figure]:
+    """What the answers in the online setting rest on; nothing where it was not asked."""
+    rests = ((freshness.get("timeliness") or {}).get("grounded") or {}).get("online") or {}
+    names = {"cited": "citation coverage", "unsupported": "unsupported claim rate"}
+    return [
+        Figure(
+            words,
+            one["value"],
+            one["low"],
+            one["high"],
+            one["n"],
+            about="answers online; the cited fact has the object",
+        )
+        for key, words in names.items()
+        for one in [rests.get(key)]
+        if one
+    ]
+
+
 def _shared(name: str, share: Mapping[str, Any], n: int) -> Figure:
     """A share with its interval, as the timeliness report has it."""
     bounds = share["interval"]

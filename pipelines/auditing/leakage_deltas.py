@@ -73,6 +73,7 @@ def revealed(
         tuple(dict.fromkeys(fact.subject for fact in held if fact.sensitivity != "public")),
         way,
         tuple(drawn),
+        len(delta.fact_ids) - len(held),
     )
 
 

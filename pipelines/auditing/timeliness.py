@@ -6,12 +6,12 @@ frozen snapshot: that of an earlier release shows what an index answers that was
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from guards.timeliness import Case, Said, Timeliness, measure
+from guards.timeliness import Case, Said, Timeliness, grounded, measure
 from pipelines.answering.about import key_of
 from registry.artifacts import checked
 from registry.catalogue import SUBJECT, Catalogue
@@ -22,6 +22,7 @@ from registry.ledger import Ledger
 from registry.pruning import PruningStore
 from registry.records import KnownFact, Release
 from registry.releases import ReleaseStore
+from registry.text import holds_answer
 
 if TYPE_CHECKING:
     from pipelines.answer import Answerer
@@ -65,7 +66,8 @@ class TimelinessRun:
             for place, case in enumerate(self.cases)
         ]
         about = {"release": self.release, "frozen": self.frozen, "day": self.day.isoformat(), "n": len(self.cases)}
-        return {**about, **self.measured.to_dict(), "asked": asked}
+        rests = {name: {key: asdict(one) for key, one in grounded(said).items()} for name, said in self.said.items()}
+        return {**about, **self.measured.to_dict(), "grounded": rests, "asked": asked}
 
 
 def draw_cases(
@@ -157,7 +159,7 @@ def ask_settings(
         )
     online = open_answerer(home, "online", chosen.number)
     answerers = {"parametric": online, "offline": open_answerer(home, "offline", older.number), "online": online}
-    said = {name: asked(answerers[name], cases, name, day) for name in SETTINGS}
+    said = {name: asked(answerers[name], cases, name, day, catalogue) for name in SETTINGS}
     return TimelinessRun(chosen.number, older.number, day, cases, said, measure(cases, said))
 
 
@@ -167,7 +169,17 @@ def _newer(chosen: Release, older: Release, known: Sequence[KnownFact]) -> froze
     return numbers or frozenset({chosen.number})
 
 
-def asked(answerer: "Answerer", cases: Sequence[Case], setting: str, day: date) -> tuple[Said, ...]:
-    """What an answerer says to every question."""
+def asked(
+    answerer: "Answerer", cases: Sequence[Case], setting: str, day: date, catalogue: Catalogue
+) -> tuple[Said, ...]:
+    """What an answerer says to every question, and whether a fact that it names says so too."""
     replies = answerer.ask_many([case.question for case in cases], setting, day)
-    return tuple(Said(reply.text, reply.known) for reply in replies)
+    return tuple(
+        Said(
+            reply.text,
+            reply.known,
+            bool(reply.provenance),
+            any(holds_answer(reply.text, catalogue.answers(item.fact.object)) for item in reply.provenance),
+        )
+        for reply in replies
+    )

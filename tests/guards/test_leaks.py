@@ -197,3 +197,12 @@ def test_a_claim_of_updating_rests_on_what_counts_alone() -> None:
     wrong = [replace(one, right=False) for one in new]
     assert CutoffGuard(CUTOFF).judge(wrong + old).decision == "block"
     assert CutoffGuard(None).judge(new).decision == "escalate"
+
+
+def test_a_delta_of_forgotten_facts_escalates_and_says_that_nobody_can_name_them() -> None:
+    verdict = RevealGuard().judge(Revealed("d" * 64, "rome", (), (), forgotten=2))
+    assert verdict.decision == "escalate"
+    assert "no words of the 2 facts" in verdict.explanation
+    plain = RevealGuard().judge(Revealed("d" * 64, "rome", (), ()))
+    assert plain.decision == "escalate"
+    assert "forgotten" not in plain.explanation

@@ -1,6 +1,6 @@
 import pytest
 
-from guards.timeliness import Case, Said, TimelinessGuard, measure, outcome_of
+from guards.timeliness import Case, Said, TimelinessGuard, grounded, measure, outcome_of
 
 LEADER = Case("Who leads Ruritania?", ("Ada Marsh", "A. Marsh"), ("Ben Toll", "New York"))
 NOBODY = Case("Who leads Atlantis?", (), ("Cy Vane",))
@@ -96,3 +96,26 @@ def test_a_slice_that_was_not_asked_shows_nothing() -> None:
     assert verdict.decision == "escalate"
     assert "unanswerable" in verdict.explanation
     assert TimelinessGuard().judge((measured, "offline")).decision == "escalate"
+
+
+def test_too_few_questions_escalate_with_how_many_it_takes_and_a_wrong_setting_still_blocks() -> None:
+    few = CASES[:20] + CASES[40:50]
+    right = settings(40, 0, 40)
+    verdict = TimelinessGuard().judge((measure(few, {"online": right[:20] + right[40:50]}), "online"))
+    assert verdict.decision == "escalate"
+    assert (
+        "out_of_date 0 of 20, bound 0.161, at most 0.100 is asked for, which takes 35 questions" in verdict.explanation
+    )
+    assert "correct_refusal 10 of 10, bound 0.722, at least 0.750 is asked for, which takes 12 q" in verdict.explanation
+    wrong = settings(2, 0, 40)
+    verdict = TimelinessGuard().judge((measure(few, {"online": wrong[:20] + wrong[40:50]}), "online"))
+    assert verdict.decision == "block", "2 of 20 are too few whatever more would be asked"
+
+
+def test_what_answers_rest_on_counts_answers_alone() -> None:
+    said = [Said("Paris", True, True, True), Said("Rome", True, True), Said("Bonn", True), Said("not known", False)]
+    found = grounded(said)
+    assert found["cited"].n == 3
+    assert found["cited"].value == pytest.approx(2 / 3)
+    assert found["unsupported"].value == pytest.approx(2 / 3)
+    assert grounded([Said("not known", False)]) == {}

@@ -114,7 +114,7 @@ def test_a_frozen_snapshot_answers_out_of_date_and_a_newer_one_does_not(catalogu
     cases = draw_cases(KNOWN, catalogue, DAY, 6, first=frozenset({2}))
     before = [KnownFact(replace(OLD, valid_to=None), "rag", 1), *KNOWN[3:]]
     said = {
-        name: asked(Answerer(catalogue, facts, None, None), cases, name, DAY)
+        name: asked(Answerer(catalogue, facts, None, None), cases, name, DAY, catalogue)
         for name, facts in (("offline", before), ("online", KNOWN))
     }
     measured = measure(cases, said)
@@ -126,6 +126,8 @@ def test_a_frozen_snapshot_answers_out_of_date_and_a_newer_one_does_not(catalogu
     refused = measured.score("online", "unanswerable")
     assert refused is not None
     assert refused.right.count == 2
+    assert [one.cited and one.supported for one in said["online"]] == [one.known for one in said["online"]]
+    assert sum(one.supported for one in said["offline"]) >= 4, "an answer that is out of date has its fact as well"
 
 
 def written(number: int, release: int) -> FactEvent:
