@@ -202,3 +202,30 @@ def test_none_is_the_model_that_the_home_began_with(bring: Bring, model: str) ->
     bring(WORLD, "world.csv")
     with Workplace.opened(home_of(bring), None, "tester", AT) as place:
         assert place.model == model
+
+
+def test_the_run_that_first_goes_by_another_policy_records_it_before_it_admits(
+    bring: Bring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs by the same rules add no event; the third, by another quorum and another leakage bound, exactly one."""
+    from dataclasses import replace
+
+    from pipelines.settings import Settings
+
+    bring(WORLD, "world.csv")
+    bring(NEWS, "news.csv")
+    with Ledger.open(home_of(bring)) as ledger:
+        assert ledger.entries("policy_changed") == []
+        assert [entry.payload["section"] for entry in ledger.entries("policy_recorded")] == ["judging"]
+        size = ledger.head().size
+    given = Settings.load()
+    admission, leakage = replace(given.policy.admission, quorum=2), replace(given.policy.leakage, most_auc=0.9)
+    other = replace(given, policy=replace(given.policy, admission=admission, leakage=leakage))
+    monkeypatch.setattr(Settings, "load", lambda conf=None: other)
+    more = HEAD + "Iceland,capital,Reykjavik,,,CIA World Factbook,https://www.cia.gov/,\n"
+    assert bring(more, "more.csv", at=AT).status == "published"
+    with Ledger.open(home_of(bring)) as ledger:
+        (changed,) = ledger.entries("policy_changed")
+        assert changed.payload["keys"] == {"admission.quorum": [3, 2], "leakage.most_auc": [0.65, 0.9]}
+        assert changed.seq == size, "the first thing that the run records"
+        assert ledger.verify() == []
