@@ -28,8 +28,19 @@ HARMLESS = {
     "shared memory of the ledger": "SQLite makes it anew from the write-ahead log",
     "users' keys": "private to their owners; the public part is in the log, and a damaged key signs nothing",
     "Prefect": "the flow's own bookkeeping; releases and requests trust the ledger alone",
+    "what MLflow notes for itself": "times, the user of a version, the text on a model's page, which people edit, and"
+    " rows of tables in which publishing writes nothing",
 }
-"""Kinds of files whose changes need not be found, and why."""
+"""Files, and parts of MLflow's database, whose changes need not be found, and why."""
+PUBLISHED = {
+    "alembic_version": "*",
+    "model_version_tags": "*",
+    "model_versions": "name, version, description, current_stage, source, run_id, status, status_message, run_link,"
+    " storage_location, workspace",
+    "registered_model_aliases": "*",
+    "registered_models": "name, workspace",
+}
+"""What publishing writes into MLflow's tables: columns by table."""
 
 
 def kind_of(home: Home, path: Path) -> str:
@@ -49,10 +60,15 @@ def kind_of(home: Home, path: Path) -> str:
 
 
 def rows(path: Path) -> list[str] | str:
-    """Everything that can be read out of a SQLite file, or why it cannot be read."""
+    """Everything that matters and can be read out of a SQLite file, or why it cannot be read."""
     try:
         with sqlite3.connect(path) as connection:
             found = list(connection.iterdump())
+            if path.name == "mlflow.db":
+                found = [line for line in found if not line.startswith("INSERT INTO")]
+                for table, columns in PUBLISHED.items():
+                    every = connection.execute(f"SELECT {columns} FROM {table}")
+                    found += [f"INSERT INTO {table} ({row})" for row in every]
         connection.close()
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return str(error)

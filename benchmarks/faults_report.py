@@ -60,7 +60,8 @@ def _changes(part: Mapping[str, Any]) -> str:
     rest = (
         "In a database a change is harmless where no row that can be read differs; that includes pages of which the"
         " write-ahead log holds a newer copy. What was never copied out of that log can be cut off by one byte there;"
-        " `checkpoint.note` beside the ledger tells. What is missed in MLflow's database are tags and definitions that"
-        " the audit does not read. One of this home's three releases has a certificate."
+        " `checkpoint.note` beside the ledger tells. Of MLflow's database the definitions of all tables are compared"
+        " with those that the log notes, and of the rows whatever publishing wrote. One of this home's three releases"
+        " has a certificate."
     )
     return f"{words} Not looked for: {why}. {rest}\n\n" + "\n".join(lines)

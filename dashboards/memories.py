@@ -29,6 +29,18 @@ _WEIGHTS_CONTROL = (
     "and their digest compared. The delta gives its subjects away: treat it as confidential."
 )
 
+_WHOLE_CONTROL = (
+    "As a whole: its facts were trained together and cannot be told apart. Taking one out drops the delta, and the "
+    "others are trained again; the release is rolled back, the weights rebuilt and their digest compared. The delta "
+    "gives its subjects away: treat it as confidential."
+)
+_SIDE_CONTROL = (
+    "Per fact and exactly: its entry is taken out and leaves nothing behind; switched off, the model is as it was. The "
+    "delta gives its subjects away: treat it as confidential."
+)
+_DELTA_STAYS = "As long as the delta is among those of the release."
+_SIDE_STAYS = f"{_DELTA_STAYS} It cannot be merged into a checkpoint."
+
 MEMORIES: dict[str, Quadruple] = {
     "rag": Quadruple(
         "Retrieval index",
@@ -55,6 +67,67 @@ MEMORIES: dict[str, Quadruple] = {
         "As long as the delta is among those of the release.",
         "Written by one joint solve per batch; read by every forward pass, without any context.",
         _WEIGHTS_CONTROL,
+    ),
+    "mend": Quadruple(
+        "Weights, by MEND",
+        "parametric",
+        "A low-rank change of several MLP projections, kept apart from the base as a delta named by digest.",
+        _DELTA_STAYS,
+        "Written by a trained network from a backward pass per fact; read by every forward pass, without any context.",
+        _WEIGHTS_CONTROL,
+    ),
+    "lora": Quadruple(
+        "Weights, by LoRA",
+        "parametric",
+        "Low-rank factors on attention and MLP projections, kept apart from the base as a delta named by digest, with "
+        "an adapter in peft's format beside it.",
+        _DELTA_STAYS,
+        "Written by training on all facts of a batch; read by every forward pass, without any context.",
+        _WHOLE_CONTROL,
+    ),
+    "svfit": Quadruple(
+        "Weights, by SVFit",
+        "parametric",
+        "Changes of the leading singular values of attention and MLP projections, kept apart from the base as a delta "
+        "named by digest.",
+        _DELTA_STAYS,
+        "Written by training on all facts or texts of a batch; read by every forward pass, without any context.",
+        _WHOLE_CONTROL,
+    ),
+    "sst": Quadruple(
+        "Weights, by SST",
+        "parametric",
+        "Changes of singular values and of drawn singular vectors of attention and MLP projections, kept apart from "
+        "the base as a delta named by digest.",
+        _DELTA_STAYS,
+        "Written by training on all facts or texts of a batch; read by every forward pass, without any context.",
+        _WHOLE_CONTROL,
+    ),
+    "wise": Quadruple(
+        "Side memory, by WISE",
+        "side",
+        "A copy of one MLP projection with masked changes, beside the block; the weights themselves do not change.",
+        _SIDE_STAYS,
+        "Written by a solve per fact; read once per sequence, at the prompt, where its keys decide whether the copy "
+        "serves, and held while decoding.",
+        _SIDE_CONTROL,
+    ),
+    "grace": Quadruple(
+        "Side memory, by GRACE",
+        "side",
+        "Entries of a code book (key, value, radius) beside one block; the weights do not change.",
+        _SIDE_STAYS,
+        "Written as one entry per prompt; read once per sequence, where the prompt's last token falls into a radius.",
+        _SIDE_CONTROL,
+    ),
+    "serac": Quadruple(
+        "Side memory, by SERAC",
+        "side",
+        "Stored edits beside the model, which move probability onto the stored object; the weights do not change.",
+        _SIDE_STAYS,
+        "Written as a stored edit, with no training; read at the prompt, where a scope classifier decides whether an "
+        "edit serves the sequence.",
+        _SIDE_CONTROL,
     ),
 }
 

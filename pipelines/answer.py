@@ -225,7 +225,8 @@ def open_answerer(
         known_at: only what was recorded up to this moment; the champion is then the one of that moment.
 
     Raises:
-        InputError: there is no such release, it was pruned, or nothing was published by then.
+        InputError: there is no such release, nothing was published by then, or it was pruned; the message then names
+            those beside it that are kept and the checkpoint that holds its weights.
         IntegrityError: the snapshot or the index is not as recorded.
     """
     from pipelines.releasing.rebuild import rebuild
@@ -240,9 +241,11 @@ def open_answerer(
     with Ledger.open(home) as ledger:
         store = ReleaseStore(ledger)
         forgotten = Tombstones.of(ledger)
+        asked = ""
         if release is None:
             release = "champion" if known_at is None else store.champion_at(known_at)
-        chosen = PruningStore(ledger).kept(release)
+            asked = "" if known_at is None else f", which answered at {known_at.isoformat(timespec='seconds')}"
+        chosen = PruningStore(ledger).kept(release, asked)
         index = open_index(home, checked(home.snapshots, chosen.index_snapshot))
         if setting == "online":
             facts = view(FactStore(ledger).events(store.lineage(chosen.number)), known_at=known_at)

@@ -104,6 +104,12 @@ class CompactionStore:
         standing = self.standing(release)
         return frozenset((release.base_digest, standing.base_digest, *(one.base for one in self.below(standing))))
 
+    def holding(self, release: Release) -> dict[Compaction, tuple[str, ...]]:
+        """The checkpoints that hold deltas of a release, as it was made from the base model, with those deltas."""
+        deltas = self.expanded(release).deltas
+        parts = {found: tuple(one for one in deltas if one in found.merged) for found in self.all}
+        return {found: part for found, part in parts.items() if part}
+
     def expanded(self, release: Release) -> Release:
         """The release from the base model itself, with every delta that was merged on the way."""
         for found in self.below(release):

@@ -6,12 +6,13 @@ MLflow version, checkpoints that nothing stands on. A "pruned" entry names them:
     {"releases": [1, 2], "deltas": [...], "snapshots": [...], "bases": [...], "versions": [...], "policy": {...}}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from registry.compactions import CompactionStore
 from registry.errors import InputError
 from registry.releases import ReleaseStore
 
@@ -23,6 +24,8 @@ PRUNED = "pruned"
 """Ledger kind of a pruning."""
 KINDS = ("deltas", "snapshots", "bases", "versions")
 """What a pruning removes, by kind."""
+SHOWN = 12
+"""So many characters of a digest are told."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,40 @@ class PruningStore:
         """Digests of all folders of a kind that a pruning removed."""
         return frozenset(digest for one in self.all for digest in one.gone[kind])
 
-    def kept(self, ref: str | int) -> "Release":
+    def kept(self, ref: str | int, asked: str = "") -> "Release":
         """The release that `ref` names, whose artefacts must be there.
 
+        Args:
+            ref: a number or an alias.
+            asked: how it came to be meant, where nobody named it.
+
         Raises:
-            InputError: there is no such release, or it was pruned.
+            InputError: there is no such release, or it was pruned; says which ones beside it are kept, and which
+                checkpoint holds its weights or its deltas.
         """
         release = ReleaseStore(self.ledger).get(ref)
         found = self.releases.get(release.number)
         if found is not None:
-            todo = "its record, facts and certificate are kept, its artefacts are not; name a release that is kept"
-            raise InputError("a release that is kept", f"release {release.number}, {found.words}", todo)
+            told = [*self._beside(release.number), *self._instead(release), "`dmmgov facts show` tells what it knew"]
+            todo = f"its record, facts and certificate are kept, its artefacts are not; {'; '.join(told)}"
+            raise InputError("a release that is kept", f"release {release.number}{asked}, {found.words}", todo)
         return release
+
+    def _beside(self, number: int) -> Iterator[str]:
+        """The nearest releases before and after one that can still be used."""
+        kept = [one.number for one in ReleaseStore(self.ledger).all() if one.number not in self.releases]
+        before, after = [one for one in kept if one < number], [one for one in kept if one > number]
+        near = [f"release {before[-1]} before it"] if before else []
+        near += [f"release {after[0]} after it"] if after else []
+        yield f"kept and to be asked: {' and '.join(near)}" if near else "no release is kept"
+
+    def _instead(self, release: "Release") -> Iterator[str]:
+        """The checkpoints that are kept and hold its weights, or else its deltas."""
+        compactions, gone = CompactionStore(self.ledger), self.gone("bases")
+        there = {one: part for one, part in compactions.holding(release).items() if one.artefact not in gone}
+        same = [one for one in there if one.weights == release.weights_digest]
+        if same:
+            yield f"checkpoint {same[-1].artefact[:SHOWN]} takes its place: it holds the same weights"
+            return
+        for one, part in there.items():
+            yield f"checkpoint {one.artefact[:SHOWN]} of release {one.release} holds {len(part)} of its deltas"

@@ -133,16 +133,34 @@ class ReleaseStore:
         self.ledger.append(txn, "published", payload, release.created_by, release.created_at)
 
     def register(
-        self, txn: "Transaction", number: int, version: str, digest: str, files: Mapping[str, str], at: datetime
+        self,
+        txn: "Transaction",
+        number: int,
+        version: str,
+        digest: str,
+        files: Mapping[str, str],
+        at: datetime,
+        tables_in: Mapping[str, str] | None = None,
     ) -> None:
-        """Note the MLflow version of a release, its artefact folder and the digest of each file in it."""
+        """Note the MLflow version of a release in the log.
+
+        Args:
+            txn: the transaction.
+            number: of the release.
+            version: number of the version in MLflow.
+            digest: of its artefact folder.
+            files: digest of each file in it.
+            at: when.
+            tables_in: revision and digest of the definitions of MLflow's tables, where they can be told.
+        """
         from sqlalchemy import insert
 
         from registry import tables
 
         row = {"release": number, "version": version, "digest": digest}
         txn.execute(insert(tables.versions), [row])
-        self.ledger.append(txn, "registered", {**row, "files": dict(files)}, "dmmgov", at)
+        told = {"tables": dict(tables_in)} if tables_in else {}
+        self.ledger.append(txn, "registered", {**row, "files": dict(files), **told}, "dmmgov", at)
 
     def version(self, number: int) -> tuple[str, str] | None:
         """MLflow version and digest of the artefact folder of a release, None where it has none yet."""

@@ -28,6 +28,8 @@ ID_CHARS = 6
 """So many characters of an id name a fact, if no other one begins with them."""
 NOT_RECORDED = "not recorded"
 READ = "delta_read"
+INDEX = "rag"
+"""The memory that is an index; every other one is a delta."""
 MEMORIES = "dashboards.memories"
 """The module that describes memories; the floors are peers, so it is found by name."""
 
@@ -173,20 +175,23 @@ def _versions(chain: Sequence[FactEvent], fact_id: str) -> list[dict[str, Any]]:
 def _lives(home: Home, ledger: Ledger, own: Sequence[FactEvent], day: date) -> list[dict[str, Any]]:
     """Where each release has the fact, and whether it holds on the day as that release knows it."""
     releases, compactions, pruned = ReleaseStore(ledger), CompactionStore(ledger), PruningStore(ledger).releases
-    held: dict[str, bool] = {}
+    read: dict[str, Mapping[str, Any]] = {}
     rows = []
     for release in releases.all():
         lineage = set(releases.lineage(release.number))
         seen = [one for one in own if one.release in lineage]
         known = view(seen)
         whole = compactions.expanded(release)
-        delta = next((one for one in whole.deltas if _holds(home, one, own[0].fact.id, held)), "")
+        delta = next((one for one in whole.deltas if own[0].fact.id in _held(home, one, read)), "")
+        memory = known[0].memory if known else ""
         rows.append(
             {
                 "release": release.number,
-                "memory": known[0].memory if known else "",
+                "memory": memory,
                 "state": _state(known[0].fact, day) if known else ("taken back" if seen else "not known"),
+                "index": release.index_snapshot if memory == INDEX else "",
                 "delta": delta,
+                **_place(read.get(delta, {})),
                 "merged": bool(delta) and delta not in release.deltas,
                 "pruned": release.number in pruned,
             }
@@ -201,17 +206,27 @@ def _state(fact: Fact, day: date) -> str:
     return "ended" if fact.valid_to is not None and fact.valid_to <= day else "does not hold yet"
 
 
-def _holds(home: Home, digest: str, fact_id: str, seen: dict[str, bool]) -> bool:
-    """Whether a delta that is there has a column of the fact; one that is gone is not known to."""
-    if digest not in seen:
+def _held(home: Home, digest: str, read: dict[str, Mapping[str, Any]]) -> frozenset[str]:
+    """The facts that a delta holds which is there, of whatever editor; one that is gone is not known to hold any."""
+    if digest not in read:
         path = home.deltas / digest / "delta.json"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            read[digest] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            values = {}
-        columns = [one for column in values.get("columns") or () for one in column]
-        seen[digest] = fact_id in (*columns, *(values.get("fact_ids") or ()))
-    return seen[digest]
+            read[digest] = {}
+    columns = [one for column in read[digest].get("columns") or () for one in column]
+    return frozenset((*columns, *(read[digest].get("fact_ids") or ())))
+
+
+def _place(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Who made a delta, and where it acts: the matrices that it changes or was fitted on, the block it lies beside."""
+    layers = [one["parameter"] for one in record.get("layers") or ()]
+    beside = (record.get("record") or {}).get("layer")
+    return {
+        "editor": record.get("editor", ""),
+        "parameters": layers or list(record.get("parameters") or ()),
+        "beside_block": beside,
+    }
 
 
 def _access(ledger: Ledger, deltas: Sequence[str]) -> dict[str, Any]:

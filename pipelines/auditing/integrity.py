@@ -2,34 +2,24 @@
 
 What is checked, in this order: the log itself with its checkpoints and signed entries, and the newest checkpoint in its
 own file; the tables against the log; the gates of every release against what was declared before it; the artefacts of
-every release; the base models; MLflow's versions, aliases and artefacts; the caches (beliefs, moments) as the last
-release saw them; and, where it is asked for, that every release comes out of its base and its deltas again.
+every release; the base models; MLflow's tables, versions, aliases and artefacts; the caches (beliefs, moments) as the
+last release saw them; and, where it is asked for, that every release comes out of its base and its deltas again.
 """
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.auditing.log_checks import NO_PINS, Pins, dependents, first_bad, log_problems, note_problems
+from pipelines.auditing.mlflow_checks import mlflow_problems
 from pipelines.judging.declare import undeclared
 from pipelines.releasing.bases import base_problems
 from pipelines.releasing.certify import certificate_problems
 from pipelines.releasing.chains import chain_problems
 from pipelines.releasing.inventory import cache_problems, model_problems
-from pipelines.releasing.recovery import aliased, published_entry
-from pipelines.releasing.tracking import (
-    LEAF_TAG,
-    MLFLOW_OWN,
-    aliases_in,
-    as_recorded,
-    mlflow_client,
-    model_name,
-    versions_folder,
-)
+from pipelines.releasing.tracking import MLFLOW_OWN, as_recorded, versions_folder
 from registry.artifacts import MANIFEST, STAGED_PREFIX, compare, verify
 from registry.checkpoints import log_keys
 from registry.compactions import CompactionStore
@@ -167,44 +157,7 @@ def _versions(home: Home, ledger: Ledger) -> Iterator[str]:
 
 def _mlflow(home: Home, ledger: Ledger) -> Iterator[str]:
     """MLflow's own database against the ledger."""
-    yield from _file_problems(home.mlflow / "mlflow.db")
-    releases = ReleaseStore(ledger)
-    pruned = PruningStore(ledger).releases
-    every = [one for one in releases.all() if one.mlflow_version and one.number not in pruned]
-    if not every:
-        return
-    with mlflow_client(home) as client:
-        there = {
-            (one.name, str(one.version)): one
-            for name in {model_name(release.model) for release in every}
-            for one in client.search_model_versions(f"name='{name}'")
-        }
-        for release in every:
-            one = there.get((model_name(release.model), release.mlflow_version))
-            if one is None:
-                yield f"release {release.number}: MLflow has no version {release.mlflow_version} of it"
-            elif one.tags.get(LEAF_TAG) != published_entry(ledger, release.number).leaf:
-                yield f"release {release.number}: version {release.mlflow_version} in MLflow belongs to another release"
-        goal = {(model_name(one.model), alias): one.mlflow_version for alias, one in aliased(releases).items()}
-        found = {key: number for key, number in aliases_in(client).items() if key[1] in ("challenger", "champion")}
-        for name, alias in sorted(goal.keys() | found.keys()):
-            if goal.get((name, alias)) != found.get((name, alias)):
-                wanted, got = goal.get((name, alias)), found.get((name, alias))
-                yield f"alias {alias} of {name}: MLflow has version {got}, recorded is {wanted}"
-
-
-def _file_problems(path: Path) -> Iterator[str]:
-    """What SQLite finds wrong with a database file of MLflow's; nothing where MLflow keeps its own elsewhere."""
-    if not path.is_file():
-        return
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            found = [str(words) for (words,) in connection.execute("PRAGMA integrity_check")]
-            for _ in connection.iterdump():  # what is whole by its pages can still be unreadable
-                pass
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        found = [str(error)]
-    yield from (f"{path}: {' '.join(words.split())}" for words in found if words != "ok")
+    yield from mlflow_problems(home, ledger)
 
 
 def _caches(home: Home, ledger: Ledger) -> Iterator[str]:

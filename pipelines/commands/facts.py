@@ -87,9 +87,22 @@ def _version(one: Mapping[str, Any]) -> str:
 def _life(one: Mapping[str, Any]) -> str:
     """Where one release has the fact."""
     words = f"{one['state']} ({one['memory']})" if one["memory"] else one["state"]
+    if one["index"] and not one["delta"]:
+        words += f", index {one['index'][:SHOWN]}"
     if one["delta"]:
-        words += f", delta {one['delta'][:SHOWN]}{', merged into its checkpoint' if one['merged'] else ''}"
+        words += f", delta {one['delta'][:SHOWN]}{_where(one)}{', merged into its checkpoint' if one['merged'] else ''}"
     return f"{words}; pruned" if one["pruned"] else words
+
+
+def _where(one: Mapping[str, Any]) -> str:
+    """Whose delta it is, and where it acts."""
+    parameters = one["parameters"]
+    if one["beside_block"] is not None:
+        return f" of {one['editor']}, beside block {one['beside_block']}"
+    if not parameters:
+        return f" of {one['editor']}"
+    many = f" and {len(parameters) - 1} more" if len(parameters) > 1 else ""
+    return f" of {one['editor']}, in {parameters[0]}{many}"
 
 
 def _due(expiry: Mapping[str, Any]) -> Rows:

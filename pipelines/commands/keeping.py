@@ -1,5 +1,6 @@
 """`dmmgov releases compact | prune`: what is kept of releases, and in which form."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -126,6 +127,58 @@ def kept_rows(values: dict[str, Any]) -> Rows:
     rows += [("merged into", f"checkpoint {values['compacted'][:SHOWN]}")] if values["compacted"] else []
     rows += [("pruned", values["pruned"])] if values["pruned"] else []
     return [*rows, ("can be rebuilt", "yes" if values["rebuildable"] else f"no: {values['not_rebuildable']}")]
+
+
+def listed_values(ledger: "Ledger") -> list[dict[str, Any]]:
+    """Every release with its aliases, who pruned it, and the checkpoints that hold deltas of it."""
+    from registry.compactions import CompactionStore
+    from registry.pruning import PruningStore
+    from registry.releases import ALIASES, ReleaseStore
+
+    store, compactions, prunings = ReleaseStore(ledger), CompactionStore(ledger), PruningStore(ledger)
+    aliases = {name: store.alias(name) for name in ALIASES}
+    gone = prunings.gone("bases")
+    rows = []
+    for release in store.all():
+        pruned = prunings.releases.get(release.number)
+        held = [
+            {
+                "checkpoint": one.artefact,
+                "release": one.release,
+                "deltas": len(part),
+                "entry": one.seq,
+                "pruned": one.artefact in gone,
+            }
+            for one, part in compactions.holding(release).items()
+        ]
+        rows.append(
+            {
+                "release": release.number,
+                "alias": ", ".join(name for name, number in aliases.items() if number == release.number),
+                "parent": release.parent,
+                "created": release.created_at.isoformat(timespec="seconds"),
+                "by": release.created_by,
+                "model": release.model,
+                "deltas": len(release.deltas),
+                "weights": release.weights_digest[:SHOWN],
+                "pruned": pruned.words if pruned is not None else "",
+                "merged": held,
+            }
+        )
+    return rows
+
+
+def listed_rows(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same for people: columns that nothing stands in are left out."""
+
+    def merged(one: Mapping[str, Any]) -> str:
+        """How many deltas are in which checkpoint."""
+        gone = " (pruned)" if one["pruned"] else ""
+        return f"{one['deltas']} in {one['checkpoint'][:SHOWN]} of r{one['release']}{gone}"
+
+    rows = [{**one, "merged": "; ".join(merged(each) for each in one["merged"])} for one in values]
+    empty = {name for name in ("pruned", "merged") if not any(row[name] for row in rows)}
+    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
 
 
 def check_rebuildable(home: "Home", ledger: "Ledger", release: "Release") -> None:

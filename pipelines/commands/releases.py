@@ -11,28 +11,13 @@ from pipelines.commands.options import Actor, AsJson, ReleaseRef, actor_name, ho
 
 
 def list_releases(context: typer.Context, as_json: AsJson = False) -> None:
-    """List all releases."""
+    """List all releases, with who pruned which, and whose deltas were merged into a checkpoint."""
     from registry.ledger import Ledger
-    from registry.releases import ALIASES, ReleaseStore
 
     with Ledger.open(home_of(context)) as ledger:
-        store = ReleaseStore(ledger)
-        aliases = {name: store.alias(name) for name in ALIASES}
-        found = store.all()
-    rows = [
-        {
-            "release": release.number,
-            "alias": ", ".join(name for name, number in aliases.items() if number == release.number),
-            "parent": release.parent,
-            "created": release.created_at.isoformat(timespec="seconds"),
-            "by": release.created_by,
-            "model": release.model,
-            "deltas": len(release.deltas),
-            "weights": release.weights_digest[:12],
-        }
-        for release in found
-    ]
-    console.show(rows, as_json, lambda: console.records("Releases", rows, "none yet; `dmmgov update FEED` makes one"))
+        values = keeping.listed_values(ledger)
+    empty = "none yet; `dmmgov update FEED` makes one"
+    console.show(values, as_json, lambda: console.records("Releases", keeping.listed_rows(values), empty))
 
 
 def show_release(context: typer.Context, release: ReleaseRef, as_json: AsJson = False) -> None:

@@ -42,8 +42,9 @@ def renew_versions(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing)
             checkpoint("version written anew")
             version = _version(client, home, release, leaf, digest)
             checkpoint("version created anew")
+            defined = tracking.tables_of(home)
             with ledger.transaction() as txn:
-                releases.register(txn, number, version, digest, files, datetime.now(UTC))
+                releases.register(txn, number, version, digest, files, datetime.now(UTC), defined)
         tracking.sync_aliases(client, aliased(releases))
     return len(stale)
 

@@ -91,8 +91,9 @@ def finish(home: Home, ledger: Ledger, checkpoint: Checkpoint = passing) -> None
             else:
                 number, folder = found
                 digest, files = folder.name, tracking.files_of(folder)
+            defined = tracking.tables_of(home)
             with ledger.transaction() as txn:
-                releases.register(txn, release.number, number, digest, files, datetime.now(UTC))
+                releases.register(txn, release.number, number, digest, files, datetime.now(UTC), defined)
             checkpoint("version recorded")
         tracking.sync_aliases(client, aliased(releases))
         checkpoint("aliases moved")

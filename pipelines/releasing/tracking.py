@@ -11,14 +11,14 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from registry.artifacts import MANIFEST, checked, share, staged, store
-from registry.digests import canonical_json
+from registry.digests import canonical_json, digest_json
 from registry.errors import DmmGovError
 from registry.home import Home
 from registry.records import Release
@@ -147,7 +147,15 @@ def create(client: "MlflowClient", home: Home, release: Release, leaf: str, dige
     name = model_name(release.model)
     if not client.search_registered_models(f"name='{name}'"):
         client.create_registered_model(name, description="Releases of dmm-gov: facts, index, weight deltas.")
-    tags = {
+    source = (versions_folder(home) / digest).as_uri()
+    tags = tags_of(release, leaf, digest)
+    made = client.create_model_version(name, source, tags=tags, description=described(release))
+    return str(made.version)
+
+
+def tags_of(release: Release, leaf: str, digest: str) -> dict[str, str]:
+    """The tags of the version of a release: which leaf of the log and which artefact folder it belongs to, and more."""
+    return {
         RELEASE_TAG: str(release.number),
         LEAF_TAG: leaf,
         DIGEST_TAG: digest,
@@ -156,9 +164,28 @@ def create(client: "MlflowClient", home: Home, release: Release, leaf: str, dige
         "dmmgov.facts_snapshot": release.facts_snapshot,
         "dmmgov.created_by": release.created_by,
     }
-    source = (versions_folder(home) / digest).as_uri()
-    made = client.create_model_version(name, source, tags=tags, description=f"Release {release.number} of dmm-gov.")
-    return str(made.version)
+
+
+def described(release: Release) -> str:
+    """The description of the version of a release."""
+    return f"Release {release.number} of dmm-gov."
+
+
+def tables_of(home: Home) -> dict[str, str] | None:
+    """Revision of MLflow's tables and digest of their definitions; None where they do not lie in the home folder.
+
+    Raises:
+        sqlite3.Error: the file cannot be read.
+    """
+    import sqlite3
+
+    path = home.mlflow / "mlflow.db"
+    if os.environ.get(URI_VARIABLE) or not path.is_file():
+        return None
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+        revisions = [str(one) for (one,) in connection.execute("SELECT version_num FROM alembic_version")]
+    return {"revision": ", ".join(revisions), "digest": digest_json([list(row) for row in rows])}
 
 
 def aliases_in(client: "MlflowClient") -> dict[tuple[str, str], str]:

@@ -6,11 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import torch
 
+from dashboards.memories import MEMORIES, described
+from editors import EDITORS
+from editors.grace.delta import GraceDelta
+from editors.serac.delta import SeracDelta
+from editors.sst.editor import SstDelta
+from editors.svfit.editor import SvfitDelta
+from editors.wise.delta import WiseDelta
 from pipelines.auditing.fact_record import NOT_RECORDED, fact_list, fact_record
 from pipelines.cli import run
 from pipelines.publish import publish
 from pipelines.releasing.compact import compact
+from registry.artifacts import store
 from registry.errors import InputError, UnknownNameError
 from registry.events import FactEvent
 from registry.home import Home
@@ -18,6 +27,7 @@ from registry.ledger import Ledger
 from registry.records import Fact
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
+PARAMETER = "model.layers.1.mlp.down_proj.weight"
 OLD = Fact("Italy", "head_of_government", "Conte", date(2018, 6, 1), source="atlas", source_url="https://a.example")
 NEW = Fact("Italy", "head_of_government", "Draghi", date(2021, 2, 13), source="news")
 
@@ -51,6 +61,7 @@ def test_origin_versions_and_places(told: Home) -> None:
         (1, "holds", "rag"),
         (2, "ended", "rag"),
     ]
+    assert all(len(one["index"]) == 64 and not one["delta"] for one in values["releases"])
     later = fact_record(told, NEW.id, date(2026, 2, 1))
     assert [one["state"] for one in later["releases"]] == ["not known", "holds"]
 
@@ -74,6 +85,40 @@ def test_a_fact_in_the_weights_names_its_delta(weights_home: Home) -> None:
     compact(weights_home, "2", "ann")
     after = fact_record(weights_home, fact["id"])["releases"][-1]
     assert (after["delta"], after["merged"]) == (before["delta"], False), "its own release still names the delta"
+
+
+@pytest.mark.parametrize(
+    ("made", "layer", "told"),
+    [
+        (WiseDelta, 1, "beside block 1"),
+        (GraceDelta, 1, "beside block 1"),
+        (SeracDelta, None, "of serac, in"),
+        (SvfitDelta, None, "of svfit, in model.layers.1.mlp.down_proj.weight"),
+        (SstDelta, None, "of sst, in"),
+    ],
+)
+def test_a_fact_in_any_memory_says_where_it_lives(
+    home: Home, drafts: Any, capsys: pytest.CaptureFixture[str], made: Any, layer: int | None, told: str
+) -> None:
+    record = {} if layer is None else {"layer": layer}
+    delta = made((OLD.id,), (PARAMETER,), "b" * 64, record, {"0": torch.zeros(2)}, ())
+    draft = replace(drafts.of(drafts.brings(OLD, delta.editor)), deltas=(store(home.deltas, delta.save).digest,))
+    with Ledger.open(home) as ledger:
+        publish(home, ledger, draft, AT)
+    values = fact_record(home, OLD.id)
+    (life,) = values["releases"]
+    assert (life["memory"], life["editor"], life["delta"]) == (delta.editor, delta.editor, draft.deltas[0])
+    assert (life["parameters"], life["beside_block"], life["index"]) == ([PARAMETER], layer, "")
+    quadruple = values["quadruple"][delta.editor]
+    assert quadruple["kind"] == ("parametric" if delta.scope == "weights" else "side")
+    assert "not described" not in quadruple.values()
+    assert run(["--home", str(home.root), "facts", "show", OLD.id]) == 0
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_editor_is_described_and_what_is_none_says_so() -> None:
+    assert set(EDITORS) <= set(MEMORIES)
+    assert described("sponge").control == "not described"
 
 
 def test_ids_that_name_nothing_or_too_much_are_refused(told: Home) -> None:

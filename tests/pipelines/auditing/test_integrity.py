@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from editors.moments import Moments
 from pipelines.auditing.integrity import verify_home
 from pipelines.publish import publish
-from pipelines.releasing.tracking import mlflow_client
 from registry.errors import InputError, IntegrityError
 from registry.home import Home
 from registry.keys import SigningKey
@@ -216,32 +214,6 @@ def test_an_entry_rewritten_with_its_leaf_is_found_by_the_root(home: Home) -> No
     leaf = leaf_of(entry.seq, entry.kind, "nobody", entry.recorded_at.isoformat(), payload)
     edit(home, f"UPDATE entries SET actor = 'nobody', leaf = '{leaf}' WHERE seq = {entry.seq}")
     assert verify_home(home)[0].startswith("entries 0 to ")
-
-
-def _drop_version(client: Any) -> None:
-    client.delete_model_version("dmm-gov-tiny", "1")
-
-
-def _move_alias(client: Any) -> None:
-    client.set_registered_model_alias("dmm-gov-tiny", "champion", "1")
-
-
-def _other_release(client: Any) -> None:
-    client.set_model_version_tag("dmm-gov-tiny", "2", "dmmgov.leaf", "0" * 64)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (_drop_version, "release 1: MLflow has no version 1"),
-        (_move_alias, "alias champion of dmm-gov-tiny: MLflow has version 1, recorded is 2"),
-        (_other_release, "version 2 in MLflow belongs to another release"),
-    ],
-)
-def test_a_change_in_mlflow_is_named(home: Home, change: Callable[[Any], None], words: str) -> None:
-    with mlflow_client(home) as client:
-        change(client)
-    assert any(words in problem for problem in verify_home(home))
 
 
 def test_another_key_in_the_place_of_the_logs_is_found(home: Home) -> None:

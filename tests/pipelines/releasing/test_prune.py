@@ -1,14 +1,17 @@
 """Releases that nothing needs give up their artefacts; their records stay, and an audit calls them pruned."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipelines.answer import open_answerer
 from pipelines.audit import verify
 from pipelines.cli import run
 from pipelines.releasing.compact import compact
@@ -19,6 +22,7 @@ from pipelines.releasing.retention import RetentionPolicy, needed, rebuildable
 from pipelines.releasing.tracking import mlflow_client, versions_folder
 from pipelines.rollback import rollback
 from registry.approvals import Approvals
+from registry.compactions import CompactionStore
 from registry.errors import InputError
 from registry.facts import FactStore
 from registry.home import Home
@@ -31,6 +35,7 @@ from registry.requests import RequestStore
 More = Callable[[Home, str], Release]
 LATE = datetime(2030, 1, 1, tzinfo=UTC)
 FEW = RetentionPolicy(keep_last=1, min_days=1)
+CHAMPION_2 = {"alias": "champion", "release": 2, "previous": 1}
 
 
 class Killed(Exception):
@@ -205,6 +210,65 @@ def test_the_commands(long_home: Home, capsys: pytest.CaptureFixture[str]) -> No
     assert "can be rebuilt" in said
     assert run([*at, "prune", "champion"]) == 2
     assert run([*at, "export", "2", str(long_home.root / "out")]) == 2
+
+
+def test_the_list_says_which_were_pruned_and_merged(long_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    at = ["--home", str(long_home.root), "releases", "list"]
+    assert run([*at, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["pruned"], row["merged"]) for row in rows] == [("", [])] * 5
+    assert run(at) == 0
+    assert not {"pruned", "merged"} & set(capsys.readouterr().out.split()), "nothing to say takes no column"
+    made = compact(long_home, "4", "ann")
+    go(long_home)
+    assert run([*at, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [bool(row["pruned"]) for row in rows] == [True, True, True, False, False]
+    assert "pruned by ann" in rows[0]["pruned"]
+    assert [[one["deltas"] for one in row["merged"]] for row in rows] == [[], [1], [2], [3], [3]]
+    (held,) = rows[4]["merged"]
+    assert held == {
+        "checkpoint": Path(made.folder).name,
+        "release": 4,
+        "deltas": 3,
+        "entry": made.entry,
+        "pruned": False,
+    }
+    assert run(at) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert {"pruned", "merged"} <= set(said.split())
+
+
+def refusal(home: Home, **asked: Any) -> str:
+    with pytest.raises(InputError) as refused:
+        open_answerer(home, **asked)
+    return str(refused.value)
+
+
+def test_a_question_to_a_pruned_release_is_told_what_takes_its_place(long_home: Home) -> None:
+    with Ledger.open(long_home) as ledger:
+        second = next(one for one in ledger.entries("alias") if one.payload == CHAMPION_2).recorded_at
+    held = Path(compact(long_home, "4", "ann").folder).name[:12]
+    go(long_home, "3")
+    told = refusal(long_home, release="3")
+    assert "release 3, pruned by ann" in told, "it was named, not found by a moment"
+    assert "kept and to be asked: release 2 before it and release 4 after it;" in told
+    assert f"checkpoint {held} of release 4 holds 2 of its deltas" in told
+    assert "takes its place" not in told, "it has other weights"
+    go(long_home)
+    told = refusal(long_home, known_at=second)
+    assert f"release 2, which answered at {second.isoformat(timespec='seconds')}, pruned by ann" in told
+    assert "kept and to be asked: release 4 after it;" in told
+    assert "checkpoint" not in refusal(long_home, release=1), "a release without deltas is in none"
+    gone = {"releases": [4], "deltas": [], "snapshots": [], "bases": [], "versions": []}
+    with Ledger.open(long_home) as ledger, ledger.transaction() as txn:
+        ledger.append(txn, PRUNED, gone, "ann", LATE)
+    told = refusal(long_home, release=4)
+    assert f"release 5 after it; checkpoint {held} takes its place: it holds the same weights" in told
+    with Ledger.open(long_home) as ledger, ledger.transaction() as txn:
+        whole = CompactionStore(ledger).all[0].artefact
+        ledger.append(txn, PRUNED, {**gone, "releases": [5], "bases": [whole]}, "ann", LATE)
+    assert "no release is kept; `dmmgov facts show`" in refusal(long_home, release=4), "the checkpoint is gone too"
 
 
 @pytest.mark.parametrize(("last", "days"), [(0, 1), (1, -1)])
