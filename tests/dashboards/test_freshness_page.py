@@ -42,7 +42,7 @@ def test_the_page_tells_lag_age_what_is_due_and_the_replay(audited: tuple[Releas
     release, audit = audited
     text = page(release, audit)
     assert f"{audit['staleness']['overdue_facts']} of 40 facts that hold are older" in text
-    assert audit["due"]["next"][0]["what"] in text
+    assert audit["due"]["next"][0]["what"].replace("_", " ") in text
     assert "the same state" in text
     assert "The settings were not asked" in text
 
