@@ -115,20 +115,21 @@ def _deltas(found: Mapping[str, Any]) -> str:
                 _interval(one["by_claims"]) if "by_claims" in one else "-",
                 _interval(one["control"]) if "control" in one else "-",
                 f"{first} of {one['edited']}" if scores else "-",
+                one.get("edits", "not kept"),
                 f"{one['in_clear']} of {one['names']}",
             ]
         )
-    some = next(iter(found.values()))
+    some = next((one for one in found.values() if "control" in one), next(iter(found.values())))
     head = ["editor, and what of its delta is read", "AUC of edited subjects", "by what the memory claims"]
-    head += ["control: never edited", "ranked before all others", "names in its files"]
+    head += ["control: never edited", "ranked before all others", "drawn from", "names in its files"]
     words = (
-        f"A delta of {some['edited']} subjects and a list of candidates ({some['others']} others that it was never "
+        f"The deltas of drawn edits and a list of candidates ({some['others']} other subjects that they were never "
         "given): how well each fits what the delta holds; and which names (subjects, objects) stand in its files as "
         "text or as token ids. Weights are asked with sentences that are not those fitted on. Of a side memory, what "
         "it stores is compared with what its method would store of each candidate; beside it, how strongly it claims "
-        f"such sentences. The control is {some.get('controls', 0)} further subjects of the same draw (edits "
-        f"{some.get('edits', '-')}) that the delta was not given, against the same others. SERAC stores the subjects "
-        "as text: its AUC is 1 by construction, and is measured on its file all the same."
+        f"such sentences. The control is {some.get('controls', 0)} further subjects of the same draw that the delta "
+        "was not given, against the same others. SERAC stores the subjects as text: its AUC is 1 by construction, and "
+        "is measured on its file all the same."
     )
     return f"### What deltas tell of their subjects\n\n{words}\n\n{table(head, body)}"
 
