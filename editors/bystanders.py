@@ -1,9 +1,11 @@
-"""Keys that an edit keeps clear of: other subjects in the same sentences, and subjects that were written earlier.
+"""Keys that an edit keeps clear of: other subjects in its sentences, its own subject said again, and earlier subjects.
 
 The second moments of ordinary text hardly hold the sentences of an edit, so that MEMIT's objective lets the subjects
 beside the edited ones move with them. Here the same sentences are said of common other names, and the keys of those
 names count in the objective as text does. Keys of earlier edits count likewise (AlphaEdit's K_p, arXiv 2410.02355,
-section 3.3). Nothing but the requests and the model is looked at.
+section 3.3). An object that repeats its subject ("the currency of Bhutan is the Bhutanese ngultrum") would be broken off
+where it does, because the edit acts there as well; so the subject's token counts as a bystander in its own object.
+Nothing but the requests and the model is looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +36,8 @@ class BystanderConfig:
         most: how many sentences about other names are looked at, at most.
         each: and at most so many for each fact.
         share: and at most as many as this share of the keys' width, so that room is left for the edits.
-        weight: what the key of another name counts, against 1 for the key of an edit.
+        weight: what the key of another name, and of the subject in its own object, counts, against 1 for the key of an
+            edit.
         earlier: what the key of an earlier edit counts.
         seed: decides which names stand in which sentences.
     """
@@ -78,6 +81,21 @@ def contexts_of(groups: Sequence[Group]) -> tuple[tuple[tuple[int, ...], ...], .
     return tuple(tuple(dict.fromkeys(row.tokens[: row.subject + 1] for row in group.key_rows)) for group in groups)
 
 
+def echoes(groups: Sequence[Group]) -> list[tuple[int, ...]]:
+    """Contexts of a fact up to each later token that is the subject's last one again ("Bhutan ... the Bhutanese").
+
+    What is written at the subject would act there once more, in the middle of its object.
+    """
+    rows = [row for group in groups for row in group.rows]
+    ends = (
+        row.tokens[: place + 1]
+        for row in rows
+        for place in range(row.subject + 1, len(row.tokens))
+        if row.tokens[place] == row.tokens[row.subject]
+    )
+    return list(dict.fromkeys(ends))
+
+
 def earlier_contexts(model: Any, groups: Sequence[Group]) -> list[tuple[int, ...]]:
     """Contexts of the edits that are on in `model`, except those that `groups` write anew."""
     new = {context for column in contexts_of(groups) for context in column}
@@ -116,6 +134,7 @@ def kept_keys(
     width = min(layout.down_weight(model, layer).shape[1] for layer in layers)
     most = min(config.most, config.each * len(written), int(config.share * width))
     others = bystanders(tokenizer, written, most, config.seed) if config.weight else []
+    others += echoes(groups) if config.weight else []
     earlier = earlier_contexts(model, groups) if config.earlier else []
     scale = torch.tensor([config.weight] * len(others) + [config.earlier] * len(earlier), dtype=torch.float64).sqrt()
     keys = keys_at_end(model, layout, layers, [*others, *earlier])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from editors.bystanders import BystanderConfig, bystanders, earlier_contexts, kept_keys, keys_at_end
+from editors.bystanders import BystanderConfig, bystanders, earlier_contexts, echoes, kept_keys, keys_at_end
 from editors.delta import WeightDelta, deltas_on, load_delta
 from editors.layouts import layout_of
 from editors.memit.config import MemitConfig
@@ -119,6 +119,22 @@ def test_later_edits_keep_clear_of_earlier_ones(lab: Any, tiny_llama: Any) -> No
         blind = editor.fit(tiny_llama.model, tiny_llama.tokenizer, [second], alone)
         assert moved(clear, tiny_llama, first, config) < 0.5 * moved(blind, tiny_llama, first, config)
         assert clear.fact_ids == blind.fact_ids == (second.fact.id,)
+
+
+def test_an_edit_keeps_clear_of_its_own_subject_in_the_object(lab: Any, tiny_llama: Any) -> None:
+    tokenizer, model = tiny_llama.tokenizer, tiny_llama.model
+    request = EditRequest(Fact("Chad", "capital", "Chad Rome"), "ADD", "The capital of Chad is", ("Chad Rome",))
+    groups, _ = group_requests(tokenizer, [request], prefixes=0, paraphrases=0, seed=0)
+    (echo,) = echoes(groups)
+    assert tokenizer.decode(list(echo)) == "The capital of Chad is Chad"
+    plain, _ = group_requests(tokenizer, lab.requests(), prefixes=0, paraphrases=0, seed=0)
+    assert echoes(plain) == [], "other objects do not say their subject"
+
+    layout, config = layout_of(model), BystanderConfig(most=0, weight=4.0)
+    kept = kept_keys(model, tokenizer, layout, (1,), [request], groups, config)[1]
+    assert torch.equal(kept, 2 * keys_at_end(model, layout, (1,), [echo])[1])
+    none = kept_keys(model, tokenizer, layout, (1,), [request], groups, replace(config, weight=0.0))[1]
+    assert none.shape[1] == 0
 
 
 def test_a_fact_that_is_written_anew_is_not_kept(lab: Any, tiny_llama: Any) -> None:

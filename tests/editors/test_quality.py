@@ -61,3 +61,23 @@ def test_corrections_are_said_in_unseen_words_and_known_facts_stay(name: str, sm
     with delta.without([items[0].fact.id]).applied(smollm2.model):
         assert right(smollm2, items, [item.prompt for item in items])[1:] == [True] * (len(items) - 1)
         assert not right(smollm2, items[:1], [items[0].prompt])[0]
+
+
+def test_an_object_that_repeats_its_subject_is_said_to_its_end(smollm2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from editors import bystanders
+    from editors.memit.config import MemitConfig
+
+    catalogue = Catalogue.read(ROOT / "examples" / "atlas" / "relations.yaml")
+    pairs = (("Bhutan", "Bhutanese ngultrum"), ("Belize", "Belize dollar"))
+    items = [catalogue.request(Fact(subject, "currency", value), "UPDATE") for subject, value in pairs]
+    config = replace(MemitConfig.read(ROOT / "conf" / "memit.yaml"), moments=MOMENTS, corrections=0)
+
+    def losses() -> list[float]:
+        delta = get_editor("memit").fit(smollm2.model, smollm2.tokenizer, items, config)
+        return [effect.loss for effect in delta.effects]
+
+    clear = losses()
+    monkeypatch.setattr(bystanders, "echoes", lambda groups: [])
+    blind = losses()
+    assert max(clear) < 0.3
+    assert min(blind) > 3 * max(clear), "without it the edit breaks off its own object"
