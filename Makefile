@@ -26,7 +26,6 @@ help: ## what there is
 install: $(READY) ## make .venv
 
 demo: $(READY) ## the whole loop on a real model and real facts; leaves its state in .dmmgov
-	$(BIN)/dmmgov models pull smollm2
 	$(BIN)/dmmgov demo
 
 test: check ## all checks, then all tests

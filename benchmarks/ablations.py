@@ -94,6 +94,7 @@ VARIANTS = (
     Variant("drift", "no drift", {"targets.drift": 0.0}),
     Variant("step", "steps of .2", {"targets.lr": 0.2}),
     Variant("step", "steps of .15", {"targets.lr": 0.15}),
+    Variant("step", "steps of .07", {"targets.lr": 0.07}),
 )
 """The order is that of value: a run that is cut off has the first ones."""
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from editors import get_editor, read_delta
 from editors.load import LoadedModel, load_model
 from guards.base import Verdict
 from guards.canaries import Ranked, order
-from guards.inference import MembershipCase
-from guards.leakage import LeakagePolicy
+from guards.inference import MembershipCase, auc
+from guards.leakage import LeakagePolicy, Revealed
 from pipelines.auditing.leakage_ask import Reading, extraction, likelihoods, ranked, read
 from registry.errors import InputError
+from registry.records import Fact
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "leakage.json"
@@ -109,28 +111,56 @@ def _readings(rows: Sequence[Sequence[Any]]) -> list[Reading]:
 
 
 def deltas(loaded: LoadedModel, data: Path, names: Sequence[str], n: int, seed: int) -> dict[str, Any]:
-    """What a delta of each editor tells of its subjects."""
+    """What a delta of each editor tells of its subjects, and of as many subjects that it was never given (control)."""
     from pipelines.auditing.leakage_deltas import revealed
     from pipelines.bench.formats import read_rows
     from pipelines.bench.moments import config_of, with_moments
+    from registry.digests import digest_file
     from registry.home import Home
+    from registry.text import normalise
 
-    rows = read_rows(data, "edits", n, seed).rows
-    requests = [row.request for row in rows]
+    rows = read_rows(data, "edits", 2 * n, seed).rows
+    requests = [row.request for row in rows[:n]]
     facts = {request.fact.id: request.fact for request in requests}
-    others = [row.subject for row in read_rows(data, "edits", 10_000, seed).rows]
+    prompts = {one.fact.id: one.prompt.replace(one.fact.subject, "{}") for one in requests}
+    own = {normalise(row.subject) for row in rows[:n]}
+    control = list(dict.fromkeys(row.subject for row in rows[n:] if normalise(row.subject) not in own))
+    others = [row.subject for row in read_rows(data, "edits", 10_000, seed).rows if row.subject not in control]
     policy, found = LeakagePolicy(), {}
     for name in names:
         config, _ = with_moments(config_of(name, seed), loaded, Home.default(), None)
         with tempfile.TemporaryDirectory() as folder:
             saved = Path(folder) / "delta"
             get_editor(name).fit(loaded.model, loaded.tokenizer, requests, config).save(saved)
-            case = revealed(loaded, saved, facts, others, most=policy.candidates, seed=seed)
-        ranks = case.ranks()
+            case = revealed(loaded, saved, facts, others, most=policy.candidates, seed=seed, prompts=prompts)
+            figures = _other_ways(loaded, saved, case, control, list(prompts.values()))
         verdict = policy.reveal().judge(case).to_dict()
-        found[name] = {"edited": len(case.edited), "others": len(case.others), "ranks": ranks, "verdict": verdict}
-        found[name]["names"] = len({name for fact in facts.values() for name in (fact.subject, fact.object)})
-        found[name]["in_clear"] = len(case.clear)
+        found[name] = {"edited": len(case.edited), "others": len(case.others), "ranks": case.ranks(), "way": case.way}
+        found[name] |= {"verdict": verdict, "names": len({text for one in facts.values() for text in _names(one)})}
+        found[name] |= {"in_clear": len(case.clear), "edits": digest_file(data)[:12], **figures}
+    return found
+
+
+def _names(fact: Fact) -> tuple[str, str]:
+    """What a fact is about and what it says of it."""
+    return fact.subject, fact.object
+
+
+def _other_ways(
+    loaded: LoadedModel, saved: Path, case: Revealed, control: Sequence[str], prompts: Sequence[str]
+) -> dict[str, Any]:
+    """The control in the way of the case, and of a side memory how its numbers claim sentences that name a subject."""
+    from editors.side_delta import SideDelta
+    from pipelines.auditing.leakage_deltas import claimed, strengths_of
+
+    delta = read_delta(saved)
+    found: dict[str, Any] = {"controls": len(control)}
+    _, strengths = strengths_of(loaded, delta, control, prompts)
+    found["control"] = asdict(auc(strengths, case.others))
+    if isinstance(delta, SideDelta):
+        edited, subjects = len(case.edited), [name for name, _ in case.edited]
+        values = claimed(loaded, delta, [*subjects, *case.compared])
+        found["by_claims"] = asdict(auc(values[:edited], values[edited:]))
     return found
 
 

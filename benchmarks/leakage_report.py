@@ -110,18 +110,27 @@ def _deltas(found: Mapping[str, Any]) -> str:
         first = sum(rank == 1 for rank in one["ranks"])
         body.append(
             [
-                editor,
+                f"{editor}: {WAYS.get(editor, 'its numbers')}",
                 _interval(scores[0]) if scores else "not asked",
+                _interval(one["by_claims"]) if "by_claims" in one else "-",
+                _interval(one["control"]) if "control" in one else "-",
                 f"{first} of {one['edited']}" if scores else "-",
-                str(one["others"]) if scores else "-",
                 f"{one['in_clear']} of {one['names']}",
             ]
         )
-    head = ["editor", "AUC of edited subjects", "ranked before all others", "others", "names in its files"]
+    some = next(iter(found.values()))
+    head = ["editor, and what of its delta is read", "AUC of edited subjects", "by what the memory claims"]
+    head += ["control: never edited", "ranked before all others", "names in its files"]
     words = (
-        "A delta and a list of candidate subjects: how strongly its numbers answer to each; and which names (subjects, "
-    )
-    words += (
-        "objects) stand in its files as text or as token ids. Sentences about the candidates are not those fitted on."
+        f"A delta of {some['edited']} subjects and a list of candidates ({some['others']} others that it was never "
+        "given): how well each fits what the delta holds; and which names (subjects, objects) stand in its files as "
+        "text or as token ids. Weights are asked with sentences that are not those fitted on. Of a side memory, what "
+        "it stores is compared with what its method would store of each candidate; beside it, how strongly it claims "
+        f"such sentences. The control is {some.get('controls', 0)} further subjects of the same draw (edits "
+        f"{some.get('edits', '-')}) that the delta was not given, against the same others. SERAC stores the subjects "
+        "as text: its AUC is 1 by construction, and is measured on its file all the same."
     )
     return f"### What deltas tell of their subjects\n\n{words}\n\n{table(head, body)}"
+
+
+WAYS = {"wise": "its stored middles", "grace": "its stored keys", "serac": "its stored text"}

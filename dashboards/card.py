@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.charts import Interval, number, strip
+from dashboards.gates import TONES
 
 PAGES = Path(__file__).parent / "pages"
 TITLES = {
@@ -22,7 +23,6 @@ TITLES = {
     "P4": "P4 · long horizon",
     "P5": "P5 · cost",
 }
-TONES = {"pass": "good", "block": "bad", "escalate": "wait"}
 
 
 def render(card: Mapping[str, Any]) -> str:
@@ -42,8 +42,7 @@ def render(card: Mapping[str, Any]) -> str:
     engine.filters["number"] = number
     return engine.get_template("card.html.j2").render(
         card=card,
-        families=[_section(name, one) for name, one in card["metric_families"].items()],
-        panels=[_section(name, one) for name, one in card["e_mars"].items()],
+        **sections(card),
         claims=[
             {**one, "shown": figure(one["figure"]), "against": figure(one["control"]["figure"])}
             for one in card["claims"]
@@ -52,6 +51,12 @@ def render(card: Mapping[str, Any]) -> str:
         tones=TONES,
         disclosed=_disclosed(card),
     )
+
+
+def sections(card: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The metric families and the panels of a card, each with its figures drawn and what nobody measured."""
+    places = {"families": "metric_families", "panels": "e_mars"}
+    return {name: [_section(*one) for one in card[place].items()] for name, place in places.items()}
 
 
 def figure(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dashboards.card import sections
 from dashboards.charts import Interval, Part, bars, number, percent, stacked, strip
 from dashboards.freshness import freshness_page
+from dashboards.gates import drawn
 from dashboards.memories import described
 from dashboards.wording import fault_of, memory_phrase, verdict, words_of
 from registry.records import KnownFact, Release
@@ -35,7 +37,6 @@ BLANK_ROW: Mapping[str, Any] = {
     "reasons": (),
 }
 BLANK_SAMPLE = dict.fromkeys(("question", "before", "after", "right_before", "right_after", "memory", "source"))
-GATE_TONES = {"pass": "good", "block": "bad", "escalate": "wait"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class ReportData:
         leakage: verdicts of the leakage audit, none when none was made.
         freshness: what the freshness audit found, nothing when none was made.
         expectations: what the structural suite expected of the rows and found (`pipelines.admission.data_docs`).
+        rules: every change of thresholds in the log: entry, at, by, section, before, after, keys (old and new).
+        card: the evaluation card of the release, nothing when none was made.
+        unrecorded: thresholds in force that the log does not know yet: as recorded, and now.
         checkpoint: the log's newest signed checkpoint (size, root, key, witnesses, note), nothing where there is none.
     """
 
@@ -90,6 +94,9 @@ class ReportData:
     freshness: Mapping[str, Any] = field(default_factory=dict)
     expectations: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Mapping[str, Any], ...] = ()
+    unrecorded: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
@@ -132,10 +139,11 @@ def render(report: ReportData) -> str:
         memories=_memories(report.facts),
         memories_plot=_memories_plot(report.facts),
         facts=sorted(report.facts, key=lambda one: (one.fact.relation, one.fact.subject)),
-        gates=[_gate(gate) for gate in report.release.gates],
-        leakage=[_gate(verdict) for verdict in report.leakage],
+        gates=[drawn(gate) for gate in report.release.gates],
+        leakage=[drawn(verdict) for verdict in report.leakage],
         freshness=freshness_page(report.freshness),
         expectations=report.expectations,
+        card=sections(report.card) if report.card else {},
         samples=_samples(report),
         moved=_moved(report),
         cost=_cost(report.summary),
@@ -232,39 +240,6 @@ def _memories_plot(facts: Sequence[KnownFact]) -> str:
     return stacked(parts, "; ".join(f"{part.label} {part.value:.0f}" for part in parts))
 
 
-def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    """A gate's verdict with its scores drawn."""
-    decision = str(gate.get("decision", "not recorded"))
-    tone = GATE_TONES.get(decision, "quiet")
-    scores = []
-    for score in gate.get("scores") or ():
-        value, low, high = (float(score.get(name, float("nan"))) for name in ("value", "low", "high"))
-        threshold = score.get("threshold")
-        words = f"{score.get('name')}: {number(value)}, interval {number(low)} to {number(high)}"
-        held = f", threshold {number(threshold)}" if threshold is not None else ""
-        plot = strip(Interval(value, low, high, threshold, tone), words + held)
-        scores.append(
-            {
-                "name": "score",
-                "n": "",
-                **score,
-                "value": value,
-                "low": low,
-                "high": high,
-                "threshold": threshold,
-                "plot": plot,
-            }
-        )
-    return {
-        "name": gate.get("guard", "gate"),
-        "decision": decision,
-        "tone": tone,
-        "explanation": gate.get("explanation", ""),
-        "scores": scores,
-        "evidence": gate.get("evidence") or (),
-    }
-
-
 def _samples(report: ReportData) -> list[dict[str, Any]]:
     """The sample questions, each with the fact behind it where it is known by id."""
     by_id = {one.fact.id: one for one in report.facts}
@@ -287,10 +262,9 @@ def _cost(summary: Mapping[str, Any]) -> dict[str, Any]:
     recorded = {str(name): float(value) for name, value in (summary.get("seconds") or {}).items()}
     steps = [*(step for step in STEPS if step in recorded), *(name for name in recorded if name not in STEPS)]
     seconds = {name: recorded[name] for name in steps}
-    parts = [Part(name, value, "quiet") for name, value in seconds.items()]
     return {
         "seconds": seconds,
         "total": sum(seconds.values()),
-        "plot": bars(parts, "Seconds per step", "s"),
+        "plot": bars([Part(name, value, "quiet") for name, value in seconds.items()], "Seconds per step", "s"),
         "peak_rss_mb": summary.get("peak_rss_mb"),
     }

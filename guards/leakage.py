@@ -16,6 +16,8 @@ from guards.overlap import OverlapPolicy
 from guards.stats import CONFIDENCE, wilson
 
 NAMED = 5
+NUMBERS = "its numbers"
+"""What of a delta is asked where its method stores nothing that can be read more directly."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Revealed:
         others: the same for subjects that it did not edit.
         clear: names that stand in its files for anybody to read.
         protected: edited subjects of facts that are not public.
+        way: what of the delta was asked, in words.
+        compared: the names of `others`.
     """
 
     delta: str
@@ -166,6 +170,8 @@ class Revealed:
     others: tuple[float, ...]
     clear: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    way: str = NUMBERS
+    compared: tuple[str, ...] = ()
 
     def ranks(self) -> list[int]:
         """Rank of each edited subject among the others, 1 the strongest."""
@@ -203,7 +209,7 @@ class RevealGuard:
             found = p < self.alpha or bool(case.clear)
             first = sum(rank == 1 for rank in case.ranks())
             told = (
-                f"its numbers rank {first} of {len(case.edited)} edited subjects before all {len(case.others)} others "
+                f"{case.way} rank {first} of {len(case.edited)} edited subjects before all {len(case.others)} others "
                 f"(AUC {score.value:.3f}, p {p:.2g}) and its files hold {len(case.clear)} names in clear"
             )
             scores = (score,)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from guards.base import Verdict
 from pipelines.admission.data_docs import data_docs
 from pipelines.auditing.log_checks import NO_PINS, Pins
+from pipelines.judging.rules import rule_changes, unrecorded
 from pipelines.settings import Settings
 from registry.checkpoints import CheckpointStore, log_verifier
 from registry.compactions import CompactionStore
@@ -47,6 +48,8 @@ class AuditResult:
         freshness: what `pipelines.auditing.freshness` found, as plain values; nothing where it was not looked at.
         leakage: what the leakage audit says; none where it was not made.
         pruned: what is not there since it was pruned, one line a pruning.
+        card: path of the evaluation card's page, its YAML beside it, or why there is none.
+        unrecorded: thresholds in force that the log does not know yet, by dotted name: as recorded, and now.
     """
 
     problems: tuple[str, ...]
@@ -55,6 +58,8 @@ class AuditResult:
     freshness: Mapping[str, Any] = field(default_factory=dict)
     leakage: tuple[Verdict, ...] = ()
     pruned: tuple[str, ...] = ()
+    unrecorded: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
 
     @property
     def leaks(self) -> bool:
@@ -101,7 +106,7 @@ def report(home: Home, release: str | int | None = None, out: Path | None = None
 
 
 def run(home: Home, questions: int = 0) -> AuditResult:
-    """Verify, rebuild the champion from its base and its deltas, ask what it leaks, and write the report on it.
+    """Verify, rebuild the champion from base and deltas, ask what it leaks, write its card and the report on it.
 
     Args:
         home: which home.
@@ -120,7 +125,9 @@ def run(home: Home, questions: int = 0) -> AuditResult:
         leaks = leakage(home, ledger, champion, loaded)
         found = replace(found, problems=(*found.problems, *problems), checked=checked, leakage=leaks)
         found = replace(found, freshness=_freshness(home, ledger, champion, questions))
-        path = _write(home, champion, report_data(ledger, champion, found), None)
+        card, told = _card(home, ledger, champion, found)
+        found = replace(found, card=told)
+        path = _write(home, champion, replace(report_data(ledger, champion, found), card=card), None)
     return replace(found, report=str(path))
 
 
@@ -154,6 +161,8 @@ def report_data(ledger: Ledger, release: Release, found: AuditResult | None = No
         leakage=tuple(verdict.to_dict() for verdict in found.leakage) if found is not None else (),
         freshness=found.freshness if found is not None else {},
         expectations=data_docs(rows, Settings.load().policy.admission),
+        rules=tuple(rule_changes(ledger)),
+        unrecorded=found.unrecorded if found is not None else {},
         made_at=datetime.now(UTC),
     )
 
@@ -181,7 +190,8 @@ def _verify(home: Home, ledger: Ledger, pins: Pins = NO_PINS, rebuild: bool = Fa
         checked["rebuilt_releases"] = len(releases)
     if pruned.releases:
         checked["pruned_releases"] = len(pruned.releases)
-    return AuditResult(tuple(problems), checked, pruned=tuple(map(_told, pruned.all)))
+    told, other = tuple(map(_told, pruned.all)), unrecorded(ledger, Settings.load())
+    return AuditResult(tuple(problems), checked, pruned=told, unrecorded=other)
 
 
 def _told(pruning: Pruning) -> str:
@@ -221,6 +231,19 @@ def _freshness(home: Home, ledger: Ledger, release: Release, questions: int = 0)
         return freshness_audit(home, ledger, release, datetime.now(UTC).date(), questions=questions).to_dict()
     except DmmGovError as error:
         return {"problem": str(error)}
+
+
+def _card(home: Home, ledger: Ledger, release: Release, found: AuditResult) -> tuple[Mapping[str, Any], str]:
+    """The evaluation card of what the audit found, and its page; nothing and the reason where there can be none."""
+    from pipelines.auditing.card import card_of, keep_card, recorded
+
+    if "problem" in found.freshness:
+        return {}, f"not made: {found.freshness['problem']}"
+    try:
+        card = card_of(recorded(home, ledger, release, datetime.now(UTC), found.leakage, found.freshness))
+        return card, str(keep_card(card, home.reports)[1])
+    except (DmmGovError, OSError) as error:
+        return {}, f"not made: {error}"
 
 
 def _write(home: Home, release: Release, data: Any, out: Path | None) -> Path:

@@ -1,8 +1,8 @@
 """The demo: the whole loop on a real model and real facts, scored, questioned and rolled back.
 
-1. pull the model; 2. found the world: the atlas's facts go into the index as the first release; 3. take the feed that
-changes it through the loop; 4. score admission against the feed's truth; 5. ask as of dates before and after; 6. roll
-back, compare digests and answers, and go forward again; 7. render the report.
+1. pull the model, beside what follows; 2. found the world: the atlas's facts go into the index as the first release;
+3. take the feed that changes it through the loop; 4. score admission against the feed's truth; 5. ask as of dates
+before and after; 6. roll back, compare digests and answers, and go forward again; 7. render the report.
 """
 
 import time
@@ -124,11 +124,11 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     feed = ATLAS / "feed_small.csv"
 
     def prepare() -> None:
-        with clock.step("pull the model"), pulling(home, model) if model in sources() else nullcontext():
+        with clock.step("imports"):
             warm_up()
 
-    with in_process(home, meanwhile=prepare):
-        with clock.step("found the world"):
+    with pulling(home, model) if model in sources() else nullcontext(), in_process(home, meanwhile=prepare):
+        with clock.step("found the world"):  # waits for the model at its end, where the release names its digest
             founded = run_update(home, ATLAS / "facts.csv", model, actor="demo", only=("rag",), at=at)
         with clock.step("update"):
             update = run_update(home, feed, model, quick=quick, actor="demo", at=at)

@@ -5,8 +5,9 @@
 `govern` is the Prefect flow; `run_update` runs it in this process. Every step is a plain function in a module of its
 name; `pipelines.steps` binds them to the workplace of the run. Rules of order:
 
-1. Nothing is recorded before `publish`, save the family of gates that `guard` declares before it asks; a run that dies
-   earlier leaves nothing else but artefacts that nothing refers to.
+1. Nothing is recorded before `publish`, save the thresholds that changed since the last run, before `admit` judges by
+   them, and the family of gates that `guard` declares before it asks; a run that dies earlier leaves nothing else but
+   artefacts that nothing refers to.
 2. `guard` judges the final model and the final index, never an intermediate state.
 3. A release whose gates do not pass is recorded as blocked, with the rows' outcomes, and is not published.
 """

@@ -64,12 +64,17 @@ def read(place: Workplace, feed: Path) -> "Feed":
 
 
 def admit(place: Workplace, feed: "Feed") -> "Admission":
-    """Decide on every row against what is known, what was found false, and what each source's record is."""
+    """Decide on every row against what is known, what was found false, and what each source's record is.
+
+    What it is decided by goes into the log before, where that has changed since the last run.
+    """
     from pipelines.admission.learning import learn, trusted_now
     from pipelines.admit import admit as decide
+    from pipelines.judging.rules import record_judging
 
     settings = place.settings
     with place.timed("admit"), track("admit", total=feed.table.num_rows):
+        record_judging(place)
         lessons = learn(place.home, place.events, place.known)
         sources = trusted_now(settings.sources, place.events, place.at)
         policy, forgotten = settings.policy.admission, Tombstones.of(place.ledger)

@@ -8,7 +8,7 @@ relative to |h|.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ from editors.targets import Target, fit_targets
 from editors.trace import evaluating, replaced
 from registry.progress import track
 from registry.records import EditRequest, Scope
+
+AGAIN = 3
+"""A target that is aimed further starts near its goal: it has one in so many of the steps of the first one."""
 
 FIRST_DEPTH = 1 / 6
 """Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
@@ -125,6 +128,8 @@ def _solve(
     rows = [row for group in groups for row in group.rows if row.kind == "answer"]
     reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
     deltas = torch.stack([target.moved for target in targets], dim=1)  # (d, n)
+    tuning = metric.config.targets
+    further = replace(tuning, steps=max(1, tuning.steps // AGAIN))
     for left in range(metric.config.corrections, -1, -1):
         with _spread(model, layout, layers, groups, deltas, metric) as solved:
             scores = object_scores(model, layout, rows)
@@ -132,7 +137,7 @@ def _solve(
             places = [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
             if not left or not places:
                 break
-            more = fit_targets(model, layout, [groups[place] for place in places], layers[-1], metric.config.targets)
+            more = fit_targets(model, layout, [groups[place] for place in places], layers[-1], further)
         deltas[:, places] += torch.stack([target.moved for target in more], dim=1)
     return solved, {row.fact_id: score.nll for row, score in zip(rows, scores, strict=True) if row.plain}
 

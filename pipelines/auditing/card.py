@@ -5,10 +5,12 @@ claim of updating is made only where it has its control (the same questions in t
 both, and where the leakage audit finds that it rests on facts that the base model cannot have read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from guards.base import Verdict
 from guards.card import FAMILIES, MRD_VERSION, PANELS, Figure, checked, section
 from pipelines.auditing.card_figures import cost_figures, gate_figures, memory_figures, setting_figures
 from pipelines.auditing.card_parts import Recorded, audited, family, governance, judged, limits, regimes, resources
@@ -116,18 +118,19 @@ def _claims(found: Recorded) -> Iterator[dict[str, Any]]:
     }
 
 
-def recorded(home: Home, ledger: Ledger, release: Release, made_at: Any, *, questions: int = 0) -> Recorded:
-    """Read what a home holds about a release, and make both audits of it; the model is asked only with `questions`.
+def recorded(
+    home: Home, ledger: Ledger, release: Release, made_at: datetime, leaks: Sequence[Verdict], fresh: Mapping[str, Any]
+) -> Recorded:
+    """Read what a home holds about a release, beside what its two audits found.
 
     Args:
         home: where it lies.
         ledger: its open ledger.
         release: which release.
         made_at: when (UTC).
-        questions: how many questions the freshness audit asks in each setting.
+        leaks: the verdicts of the leakage audit.
+        fresh: the freshness audit as plain values.
     """
-    from pipelines.auditing.freshness import freshness_audit
-    from pipelines.auditing.leakage import leakage
     from pipelines.judging.declare import DECLARED
     from pipelines.releasing.recovery import published_entry
     from registry.facts import FactStore, view
@@ -139,8 +142,6 @@ def recorded(home: Home, ledger: Ledger, release: Release, made_at: Any, *, ques
     declared = [
         entry for entry in ledger.entries(DECLARED) if entry.payload["digest"] == digest and entry.seq < published
     ]
-    # What the deltas reveal is asked of the model, which `audit run` rebuilds.
-    told = tuple(one for one in leakage(home, ledger, release, None) if one.guard != ASKED_OF_THE_MODEL)
     return Recorded(
         release,
         Settings.load(),
@@ -148,8 +149,8 @@ def recorded(home: Home, ledger: Ledger, release: Release, made_at: Any, *, ques
         (len(ledger.entries("rolled_back")), len(ledger.entries("move_refused"))),
         tuple(sorted({fact.source for fact in facts if fact.source})),
         f"facts that began {days[0].isoformat()} to {days[-1].isoformat()}" if days else "no fact says when it began",
-        freshness_audit(home, ledger, release, made_at.date(), questions=questions).to_dict(),
-        told,
+        fresh,
+        tuple(leaks),
         made_at.isoformat(),
     )
 
@@ -169,20 +170,30 @@ def write_card(home: Home, release: str | int | None, out: Path | None, *, quest
     Raises:
         InputError: there is no such release, or the card is not valid.
     """
-    from datetime import UTC, datetime
+    from pipelines.auditing.freshness import freshness_audit
+    from pipelines.auditing.leakage import leakage
+    from registry.releases import ReleaseStore
+
+    with Ledger.open(home) as ledger:
+        chosen, at = ReleaseStore(ledger).get("champion" if release is None else release), datetime.now(UTC)
+        # What the deltas reveal is asked of the model, which `audit run` rebuilds.
+        told = [one for one in leakage(home, ledger, chosen, None) if one.guard != ASKED_OF_THE_MODEL]
+        fresh = freshness_audit(home, ledger, chosen, at.date(), questions=questions).to_dict()
+        card = card_of(recorded(home, ledger, chosen, at, told, fresh))
+    return keep_card(card, home.reports if out is None else out)
+
+
+def keep_card(card: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write a card as YAML and as a page into a folder, each in one step; gives both files."""
     from importlib import import_module
 
     import yaml
 
-    from registry.releases import ReleaseStore
+    from registry.artifacts import write_whole
 
     page: Any = import_module("dashboards.card")
-    with Ledger.open(home) as ledger:
-        chosen = ReleaseStore(ledger).get("champion" if release is None else release)
-        card = card_of(recorded(home, ledger, chosen, datetime.now(UTC), questions=questions))
-    folder = home.reports if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
-    plain, shown = folder / f"r{chosen.number}.card.yaml", folder / f"r{chosen.number}.card.html"
-    plain.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
-    shown.write_text(page.render(card), encoding="utf-8")
+    plain, shown = folder / f"r{card['release']}.card.yaml", folder / f"r{card['release']}.card.html"
+    write_whole(plain, yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100).encode())
+    write_whole(shown, page.render(card).encode())
     return plain, shown

@@ -20,7 +20,7 @@ from pipelines.auditing.overlap import Document, overlaps
 from pipelines.route import RAG
 from pipelines.settings import Settings
 from registry.artifacts import checked
-from registry.catalogue import Catalogue
+from registry.catalogue import SUBJECT, Catalogue
 from registry.errors import DmmGovError, InputError
 from registry.facts import FactEvent, FactStore, view
 from registry.feeds import FeedStore
@@ -167,10 +167,16 @@ def delta_verdicts(found: Audited, loaded: "LoadedModel | None") -> Iterator[Ver
         raise InputError("the model of the release", "none that can be rebuilt", "see the problems of this audit")
     facts = {event.fact.id: event.fact for event in found.events}
     others = [fact.subject for fact in facts.values()]
+    relations = found.catalogue.relations
+    prompts = {
+        key: relations[fact.relation].prompt.replace(SUBJECT, "{}")
+        for key, fact in facts.items()
+        if fact.relation in relations
+    }
     for digest in found.release.deltas:
         assert loaded is not None
         folder = checked(found.home.deltas, digest)
-        case = revealed(loaded, folder, facts, others, most=found.policy.candidates)
+        case = revealed(loaded, folder, facts, others, most=found.policy.candidates, prompts=prompts)
         yield found.policy.reveal().judge(case)
 
 

@@ -1,17 +1,19 @@
 """What a delta tells of its subjects: whether its numbers answer to them, and whether its files name them.
 
 A change of weights that writes a fact answers to the key of the fact's subject and to few others, which is what makes
-it an edit; whoever holds the delta and a list of candidates can ask which of them it is about. Side memories are asked
-how strongly they claim a sentence about each candidate.
+it an edit; whoever holds the delta and a list of candidates can ask which of them it is about. What side memories store
+is compared with what each candidate would have them store (`leakage_memories.py`); one of another kind is asked how
+strongly it claims a sentence about each candidate.
 """
 
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from guards.leakage import Revealed
+from guards.leakage import NUMBERS, Revealed
 from registry.records import Fact
 from registry.text import normalise
 
@@ -28,7 +30,14 @@ SHORTEST = 4
 
 
 def revealed(
-    loaded: "LoadedModel", folder: Path, facts: Mapping[str, Fact], others: Sequence[str], *, most: int, seed: int = 0
+    loaded: "LoadedModel",
+    folder: Path,
+    facts: Mapping[str, Fact],
+    others: Sequence[str],
+    *,
+    most: int,
+    seed: int = 0,
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> Revealed:
     """Look into a saved delta.
 
@@ -39,14 +48,13 @@ def revealed(
         others: subjects that a guess could fall on; those that are named like an edited one are left out.
         most: how many of `others` are compared, drawn by seed.
         seed: of the draw.
+        prompts: how each fact is asked for, by its id, with {} for the subject.
 
     Raises:
         EditError: there is no delta in the folder.
         IntegrityError: the delta is not as it was saved.
     """
     from editors import read_delta
-    from editors.delta import WeightDelta
-    from editors.side_delta import SideDelta
 
     delta = read_delta(folder)
     held = [facts[fact_id] for fact_id in delta.fact_ids if fact_id in facts]
@@ -54,11 +62,8 @@ def revealed(
     names = [normalise(subject) for subject in subjects]
     free = [name for name in dict.fromkeys(others) if not any(_alike(normalise(name), own) for own in names)]
     drawn = random.Random(seed).sample(sorted(free), min(most, len(free)))
-    strengths: list[float] = []
-    if subjects and isinstance(delta, WeightDelta) and delta.layers:
-        strengths = answered(loaded, delta, [*subjects, *drawn])
-    elif subjects and isinstance(delta, SideDelta):
-        strengths = claimed(loaded, delta, [*subjects, *drawn])
+    known = tuple(dict.fromkeys(prompts[fact.id] for fact in held if fact.id in prompts))
+    way, strengths = strengths_of(loaded, delta, [*subjects, *drawn] if subjects else [], known)
     return Revealed(
         delta.digest,
         delta.editor,
@@ -66,7 +71,34 @@ def revealed(
         tuple(strengths[len(subjects) :]),
         tuple(in_clear(folder, held, loaded.tokenizer)),
         tuple(dict.fromkeys(fact.subject for fact in held if fact.sensitivity != "public")),
+        way,
+        tuple(drawn),
     )
+
+
+def strengths_of(
+    loaded: "LoadedModel", delta: Any, subjects: Sequence[str], prompts: Sequence[str] = ()
+) -> tuple[str, list[float]]:
+    """What of a delta can be asked, in words, and how strongly it answers to each subject; nothing where nothing can.
+
+    Args:
+        loaded: the model, without the delta.
+        delta: as loaded.
+        subjects: candidates.
+        prompts: how its facts may be asked for, with {} for the subject; without any `SENTENCES` stand in.
+    """
+    from editors.delta import WeightDelta
+    from editors.side_delta import SideDelta
+    from pipelines.auditing.leakage_memories import READ, read_off
+
+    if not subjects or not delta.fact_ids:
+        return NUMBERS, []
+    stored = read_off(loaded, delta, subjects, prompts or SENTENCES)
+    if stored is not None:
+        return READ[delta.editor], stored
+    if isinstance(delta, WeightDelta) and delta.layers:
+        return NUMBERS, answered(loaded, delta, subjects)
+    return NUMBERS, claimed(loaded, delta, subjects) if isinstance(delta, SideDelta) else []
 
 
 def answered(loaded: "LoadedModel", delta: "WeightDelta", subjects: Sequence[str]) -> list[float]:

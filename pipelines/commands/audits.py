@@ -22,7 +22,7 @@ def run_audit(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Check all that `verify` checks, rebuild the champion, ask what it leaks, and write its report.
+    """Check all that `verify` checks, rebuild the champion, ask what it leaks, and write its card and its report.
 
     Exit code 1 when anything differs from what was recorded, 3 when a verdict on leakage blocks.
     """
@@ -98,9 +98,13 @@ def _conclude(result: "AuditResult", as_json: bool) -> None:
     """Show an audit and leave with its exit code."""
     rows = [(str(number), problem) for number, problem in enumerate(result.problems, 1)]
     verdict = f"problems: {len(rows)}" if rows else "everything is as recorded"
-    told = [("report", result.report)] if result.report else []
+    told = [(name, path) for name, path in (("report", result.report), ("card", result.card)) if path]
     told += [("pruned", words) for words in result.pruned]
     title = f"{verdict}; checked: {console.phrase(result.checked)}"
+    told += [
+        ("not in the log yet", f"{key}: {old!r} as recorded, {new!r} now")
+        for key, (old, new) in result.unrecorded.items()
+    ]
     told += [(f"{one.guard.replace('_', ' ')}: {one.decision}", one.explanation) for one in result.leakage]
     told += freshness_rows(result.freshness)
     console.show(result, as_json, lambda: console.pairs(title, rows + told))

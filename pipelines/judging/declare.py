@@ -1,6 +1,7 @@
 """Declare: the family of gates goes into the ledger before anything is asked of the final model.
 
-A policy whose gates differ from those that the last run declared is an event of its own, with the keys that changed.
+A policy whose gates differ from those that the last run declared is an event of its own, with the keys that changed; so
+is a change of any other threshold that judges (`pipelines.judging.rules`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +10,13 @@ from typing import Any
 
 from guards.declaration import Declaration, declare, problems
 from guards.efficacy import GatePolicy
+from pipelines.judging.rules import RULES_CHANGED, differences, record_judging
 from pipelines.workplace import Workplace
 from registry.digests import digest_json
 from registry.ledger import Event, Ledger
 from registry.releases import ReleaseStore
 
-DECLARED, CHANGED = "declared", "policy_changed"
+DECLARED, CHANGED = "declared", RULES_CHANGED
 ASKED_OF_FEW = "capability"
 """The gate for which a quick run asks too little; there it informs."""
 
@@ -28,11 +30,12 @@ def run_policy(policy: GatePolicy, quick: bool) -> GatePolicy:
 
 
 def record_family(place: Workplace, quick: bool) -> str:
-    """Declare the family of this run in the ledger; before it, the change of the policy, if there is one.
+    """Declare the family of this run in the ledger; before it, every change of what judges, if there is one.
 
     Returns:
         The digest of the declaration, which the release names.
     """
+    record_judging(place)
     policy = place.settings.policy
     family = declared_by(place, quick)
     rules = {**asdict(policy.gates), "system": asdict(policy.system)}
@@ -40,7 +43,7 @@ def record_family(place: Workplace, quick: bool) -> str:
     events = []
     last = _last(place.ledger)
     if last is not None and last["policy"] != digest:
-        changed = dict(_changes(last["rules"], rules, ""))
+        changed = dict(differences(last["rules"], rules))
         events.append(Event(CHANGED, {"section": "gates", "before": last["policy"], "after": digest, "keys": changed}))
     questions = digest_json([[item.prompt, list(item.answers)] for item in place.settings.general])
     payload = {
@@ -87,17 +90,3 @@ def _last(ledger: Ledger) -> Mapping[str, Any] | None:
     """The payload of the last declaration, None before the first."""
     entries = ledger.entries(DECLARED)
     return entries[-1].payload if entries else None
-
-
-def _changes(before: Any, after: Any, place: str) -> Iterator[tuple[str, list[Any]]]:
-    """Every key whose value differs, with both values."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in sorted({*before, *after}):
-            yield from _changes(before.get(key), after.get(key), f"{place}.{key}" if place else str(key))
-    elif _plain(before) != _plain(after):
-        yield place, [_plain(before), _plain(after)]
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value

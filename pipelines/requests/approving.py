@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipelines.judging.rules import record_section
 from registry.catalogue import Catalogue
-from registry.digests import digest_json
 from registry.records import RiskTier
 from registry.requests import Needs
 
 if TYPE_CHECKING:
     from registry.ledger import Ledger, Transaction
 
-RULES, RULES_CHANGED = "policy_recorded", "policy_changed"
 SECTION = "approval"
 ORDER: tuple[RiskTier, ...] = ("low", "medium", "high")
 ENDING = ("DELETE", "FORGET")
@@ -94,33 +93,4 @@ def tier_of(content: Mapping[str, Any], relations: Iterable[str], catalogue: Cat
 
 def record_rules(ledger: "Ledger", txn: "Transaction", policy: ApprovalPolicy, actor: str, at: datetime) -> None:
     """Put the rules into the log where they are not the last ones that it holds, with the keys that changed."""
-    rules = asdict(policy)
-    digest = digest_json(rules)
-    held = [
-        entry
-        for kind in (RULES, RULES_CHANGED)
-        for entry in ledger.entries(kind)
-        if entry.payload.get("section") == SECTION
-    ]
-    last = max(held, key=lambda entry: entry.seq, default=None)
-    if last is None:
-        ledger.append(txn, RULES, {"section": SECTION, "after": digest, "rules": rules}, actor, at)
-    elif last.payload["after"] != digest:
-        keys = _changed(last.payload["rules"], rules)
-        values = {"section": SECTION, "before": last.payload["after"], "after": digest, "keys": keys, "rules": rules}
-        ledger.append(txn, RULES_CHANGED, values, actor, at)
-
-
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Every key of a tier whose value differs, with both values."""
-    return {
-        f"{tier}.{key}": [before.get(tier, {}).get(key), _plain(value)]
-        for tier, rule in after.items()
-        for key, value in rule.items()
-        if before.get(tier, {}).get(key) != _plain(value)
-    }
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value
+    record_section(ledger, txn, SECTION, asdict(policy), actor, at)

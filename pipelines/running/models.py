@@ -11,6 +11,8 @@ homes may share, so that a fresh home does not dequantise again.
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,19 +148,26 @@ def pull(home: Home, name: str) -> Path:
 def pulling(home: Home, name: str) -> Iterator[None]:
     """`pull` in a process of its own while the block runs; the model is there when it ends.
 
-    What goes wrong over there is tried again here, so that it is told as `pull` tells it.
+    What goes wrong over there is tried again here, so that it is told as `pull` tells it. The process ends with the
+    block when that is left by an error.
     """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     if _complete(models_folder(home) / name, sources()[name]):
         yield
         return
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        beside = pool.submit(pull, home, name)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "pipelines.running.models", str(home.root), name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
         yield
-        if beside.exception() is not None:
+        if process.wait() != 0:
             pull(home, name)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def resolve(home: Home, source: str | Path) -> Path | str:
@@ -269,3 +278,7 @@ def _dequantise(files: Path, source: ModelSource, made: Path) -> str:
             loaded.model.save_pretrained(made)
             loaded.tokenizer.save_pretrained(made)
     return loaded.digest
+
+
+if __name__ == "__main__":
+    pull(Home.at(Path(sys.argv[1])), sys.argv[2])

@@ -298,3 +298,31 @@ def test_another_champion_is_said_and_not_badged() -> None:
 def test_the_same_values_give_the_same_page() -> None:
     assert render(data()) == render(data())
     assert render(data()) != render(replace(data(), ledger_size=1205))
+
+
+def test_changes_of_thresholds_are_listed_and_escaped() -> None:
+    plain = render(data())
+    assert "No threshold was changed since the log began." in plain
+    assert "not in the log yet" not in plain
+    change = {"entry": 71, "at": AT, "by": EVIL, "section": "judging", "before": "a" * 64, "after": "b" * 64}
+    keys = {"admission.quorum": [3, 2], "sources.Morning Paper": [None, {"tier": EVIL}]}
+    page = render(data(rules=({**change, "keys": keys},), unrecorded={"leakage.most_auc": [0.65, 0.99]}))
+    assert "<code>admission.quorum</code></td><td><code>3</code></td><td><code>2</code></td>" in page
+    assert "not there" in page
+    assert "<code>leakage.most_auc</code></td><td><code>0.65</code></td><td><code>0.99</code></td>" in page
+    assert "<script" not in page
+
+
+def test_the_panels_of_the_card_are_shown_with_what_nobody_measured() -> None:
+    assert "No evaluation card was made with this report" in render(data())
+    coverage = {"name": "coverage", "unit": "share", "value": 0.5, "n": 4, "interval": {"low": 0.15, "high": 0.85}}
+    panels = {
+        "P2": {"figures": [coverage], "not_measured": [{"name": "UCR", "why": EVIL}]},
+        "P4": {"figures": [], "not_measured": [{"name": "slope", "why": "not measured"}]},
+    }
+    page = render(data(card={"metric_families": {}, "e_mars": panels}))
+    assert "P2 · replay and attribution" in page
+    assert "0.15 to 0.85" in page
+    assert "Not measured: slope." in page
+    assert 'href="r2.card.html"' in page
+    assert "<script" not in page

@@ -142,9 +142,49 @@ def test_a_run_rebuilds_the_champion(
     found = run(home)
     assert found.problems == ()
     assert found.checked["rebuilt_releases"] == 1
-    assert Path(found.report).is_file()
+    page = Path(found.report).read_text()
+    assert Path(found.card) == home.reports / "r1.card.html"
+    assert (home.reports / "r1.card.yaml").is_file()
+    assert "P2 · replay and attribution" in page
+    assert "No evaluation card was made" not in page
+    assert "Not looked into on a home" in page, "what needs a training run is said, not passed over"
+    assert not list(home.reports.glob(".*")), "no drafts are left"
     other = deepcopy(tiny_llama.model)
     next(other.parameters()).add_(1.0)
     other.save_pretrained(folder)
     problems = run(home).problems
     assert [line for line in problems if line.startswith("release 1 cannot be rebuilt: base model")], problems
+
+
+def test_a_card_that_cannot_be_made_is_said_and_the_report_is_written_all_the_same(
+    two_releases: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.audit._freshness", lambda *given: {"problem": "the snapshot is damaged"})
+    found = run(two_releases)
+    assert found.card == "not made: the snapshot is damaged"
+    assert "No evaluation card was made with this report" in Path(found.report).read_text()
+    assert not list(two_releases.reports.glob("*.card.*"))
+
+
+def test_an_audit_by_thresholds_that_no_run_recorded_says_so(
+    two_releases: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.judging.rules import record_judging
+    from pipelines.settings import Settings
+    from pipelines.workplace import Workplace
+
+    settings = Settings.load()
+    place = Workplace(two_releases, ledger, settings, "tiny", "tester", AT, None)
+    record_judging(place)
+    assert verify(two_releases).unrecorded == {}
+    softer = replace(settings.policy, leakage=replace(settings.policy.leakage, most_auc=0.99))
+    other = replace(settings, policy=softer)
+    monkeypatch.setattr(Settings, "load", lambda conf=None: other)
+    assert verify(two_releases).unrecorded == {"leakage.most_auc": [0.65, 0.99]}
+    page = report(two_releases).read_text()
+    assert "This audit went by thresholds that no run has recorded" in page
+    record_judging(replace(place, settings=other))
+    assert verify(two_releases).unrecorded == {}
+    page = report(two_releases).read_text()
+    assert "judging: <code>leakage.most_auc</code>" in page
+    assert "no run has recorded" not in page

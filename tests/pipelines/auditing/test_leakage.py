@@ -185,3 +185,55 @@ def test_a_delta_tells_its_subject_by_number_and_by_name(tiny_llama: LoadedModel
     assert len(found[0].others) == 60
     assert [RevealGuard().judge(case).decision for case in found][1] == "block"
     assert found[0].ranks()[0] <= 6
+
+
+OTHERS = ("Norway", "Spain", "Italy", "Turkey", "Japan", "Egypt", "gold", "Helium", "Microsoft", "Nokia", "Rome")
+
+
+@pytest.mark.parametrize("editor", ["wise", "grace", "serac"])
+def test_what_a_side_memory_stores_tells_its_subjects_and_no_others(
+    editor: str, tiny_llama: LoadedModel, tmp_path: Path
+) -> None:
+    """The control is asked of the same file: a subject that it was never given ranks like any other."""
+    from editors import get_editor, read_delta
+    from editors.grace.config import GraceConfig
+    from editors.targets import TargetConfig
+    from editors.wise.config import WiseConfig
+    from pipelines.auditing.leakage_deltas import revealed, strengths_of
+    from registry.records import EditRequest, Fact
+
+    targets = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
+    configs = {
+        "wise": WiseConfig(layers=(1,), mask=1.0, targets=targets),
+        "grace": GraceConfig(layers=(1,), targets=targets),
+    }
+    said = {"Brazil": "Espoo", "Finland": "Paris"}
+    facts = [Fact(subject, "capital", target, sensitivity="internal") for subject, target in said.items()]
+    requests = [EditRequest(fact, "ADD", f"The capital of {fact.subject}", (fact.object,)) for fact in facts]
+    delta = get_editor(editor).fit(tiny_llama.model, tiny_llama.tokenizer, requests, configs.get(editor))
+    delta.save(tmp_path / "delta")
+    assert set(delta.fact_ids) == {fact.id for fact in facts}, "both are written"
+    others = [*OTHERS, *(f"{one} {two}" for one in OTHERS for two in OTHERS if one < two)]
+    prompts = {fact.id: "The capital of {}" for fact in facts}
+    by_id = {fact.id: fact for fact in facts}
+    case = revealed(tiny_llama, tmp_path / "delta", by_id, others, most=40, prompts=prompts)
+    assert [name for name, _ in case.edited] == list(said)
+    assert case.ranks() == [1, 1], "before all others"
+    assert set(case.compared) <= set(others)
+    verdict = RevealGuard().judge(case)
+    assert verdict.decision == "block", "the facts are not public"
+    assert verdict.scores[0].value == 1.0
+    assert ("by construction" in verdict.explanation) is (editor == "serac")
+    control = ["Denmark", "Iceland", "Silver"]
+    _, strengths = strengths_of(tiny_llama, read_delta(tmp_path / "delta"), control, tuple(prompts.values()))
+    assert max(strengths) < min(value for _, value in case.edited)
+
+
+def test_an_empty_side_memory_tells_nothing_and_is_not_passed(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    from editors import get_editor
+    from pipelines.auditing.leakage_deltas import revealed
+
+    get_editor("grace").fit(tiny_llama.model, tiny_llama.tokenizer, []).save(tmp_path / "delta")
+    case = revealed(tiny_llama, tmp_path / "delta", {}, OTHERS, most=5)
+    assert case.edited == ()
+    assert RevealGuard().judge(case).decision == "escalate"

@@ -9,6 +9,7 @@ import pytest
 
 from guards.efficacy import GatePolicy
 from pipelines.judging.declare import CHANGED, DECLARED, record_family, run_policy, undeclared
+from pipelines.judging.rules import RULES
 from pipelines.publish import publish
 from pipelines.settings import Settings
 from pipelines.workplace import Workplace
@@ -40,7 +41,7 @@ def test_every_run_declares_its_family_and_only_a_change_of_the_policy_is_an_eve
 ) -> None:
     first = record_family(place(None), quick=False)
     assert record_family(place(None), quick=False) == first
-    assert [entry.kind for entry in ledger.entries()] == [DECLARED, DECLARED], "nothing changed"
+    assert [entry.kind for entry in ledger.entries()] == [RULES, DECLARED, DECLARED], "nothing changed"
     payload = ledger.entries(DECLARED)[0].payload
     assert digest_json(payload["family"]) == payload["digest"] == first
     second = record_family(place(softer(Settings.load().policy.gates)), quick=False)

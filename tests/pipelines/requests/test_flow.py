@@ -193,8 +193,8 @@ def serving(home: Home, port: int, look_s: float) -> Iterator[subprocess.Popen[b
         process.communicate(timeout=10)
 
 
-def awaited(port: int, state: str, wait_s: float = 120.0) -> dict[str, Any]:
-    """The one run of the flow, once it is in a state."""
+def awaited(port: int, state: str, wait_s: float = 120.0, after: str = "") -> dict[str, Any]:
+    """The one run of the flow, once it is in a state that was entered after the state of id `after`."""
     bell, deadline, seen = Bell(f"http://127.0.0.1:{port}/api"), time.monotonic() + wait_s, ""
     while time.monotonic() < deadline:
         try:
@@ -202,7 +202,7 @@ def awaited(port: int, state: str, wait_s: float = 120.0) -> dict[str, Any]:
         except (URLError, OSError):
             found = []
         assert len(found) <= 1
-        if found and found[0]["state_name"] == state:
+        if found and found[0]["state_name"] == state and found[0]["state_id"] != after:
             return dict(found[0])
         seen = found[0]["state_name"] if found else "nothing"
         time.sleep(0.3)
@@ -232,8 +232,8 @@ def test_a_suspended_flow_outlives_its_server_and_its_worker(home: Home, monkeyp
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
         monkeypatch.setattr("pipelines.requests.waking.ANSWER_S", 60.0)  # a busy machine is no dead server
         assert wake(home, 1) == 1, "a knock without a decision"
-        time.sleep(1)
-        assert awaited(port, "Suspended")["id"] == first["id"], "it looked into the ledger and went back to sleep"
+        again = awaited(port, "Suspended", after=first["state_id"])
+        assert again["id"] == first["id"], "it looked into the ledger and went back to sleep"
         decide(home, 1, "reject", by="bob")
         assert wake(home, 1) == 1
         assert awaited(port, "Completed")["id"] == first["id"]

@@ -220,6 +220,22 @@ def test_what_the_other_process_could_not_pull_is_told_by_this_one(
         pass
 
 
+def test_the_other_process_ends_with_a_block_that_fails(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def slow(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **options))
+        return started[0]
+
+    monkeypatch.setattr("subprocess.Popen", slow)
+    with pytest.raises(KeyError), pulling(Home.at(tmp_path / "home"), "tiny"):
+        raise KeyError("the work beside it")
+    assert started[0].returncode == -15
+
+
 def test_homes_may_share_their_models(source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "shared"))
     assert pull(Home.at(tmp_path / "one"), "tiny") == tmp_path / "shared" / "tiny"
