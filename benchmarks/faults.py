@@ -7,6 +7,9 @@ end where an undisturbed one ends. No model is loaded: of a revocation and of a 
 writing end, as of an update. Commands: real ones, with a tiny random model (`benchmarks.killed_commands`). Changes: one
 byte of one file of a small home, kind after kind; it is found, or the file is one of those that do not matter, or
 nothing that can be read out of it has changed. A part that is not asked for (0) is left in the figures as it was.
+
+With DMMGOV_TEST_LEDGER_URL the kills and the commands run on that Postgres server, and stand in the figures beside
+those on SQLite; changes are of files, and are left out.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.changed_bytes import changes
+from benchmarks.copies import removed, server, swept
 from benchmarks.killed_commands import command_kills
 from benchmarks.small_home import made
 from benchmarks.victims import (
@@ -50,6 +54,7 @@ from registry.releases import ReleaseStore
 
 HERE = Path(__file__).resolve().parent
 LONGEST_S = 0.3
+POSTGRES = " on Postgres"
 
 
 def approving(home: Home, checkpoint: Callable[[str], None]) -> Callable[[], None]:
@@ -138,7 +143,7 @@ def kills(root: Path, count: int, seed: int, limit_s: float) -> dict[str, Any]:
         figures[name].update(["tries", "named" if point else "random", *(key for key, value in ended.items() if value)])
         if ended["half"] or not ended["same"]:
             bad.append({"operation": name, "point": point, "after_s": after})
-        clear(home)
+        removed(home)
     return {
         "asked": count,
         "count": done,
@@ -169,13 +174,6 @@ def leaves(home: Home) -> list[str]:
         return [entry.leaf for entry in ledger.entries()]
 
 
-def clear(home: Home) -> None:
-    """Remove a home that is done with."""
-    import shutil
-
-    shutil.rmtree(home.root.parent)
-
-
 def main() -> None:
     """Kill, change, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -188,10 +186,14 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, Any] = {}
     parts = (("kills", kills), ("commands", command_kills), ("changes", changes))
-    for name, measure in parts:
+    for name, measure in parts if not server() else parts[:2]:
         if count := vars(args)[name]:
             with TemporaryDirectory(prefix="dmmgov-faults-") as folder:
-                found[name] = measure(Path(folder), count, args.seed, args.limit_s)
+                key = f"{name}{POSTGRES if server() else ''}"
+                try:
+                    found[key] = measure(Path(folder), count, args.seed, args.limit_s)
+                finally:
+                    swept(Path(folder))
     before = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
     args.out.write_text(f"{json.dumps({**before, **found}, indent=1)}\n", encoding="utf-8")
 

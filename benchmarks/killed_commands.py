@@ -1,4 +1,4 @@
-"""Real commands killed: `dmmgov forget`, `dmmgov revoke`, `dmmgov request approve`, with a tiny random model.
+"""Real commands killed, with a tiny random model: those that take facts out, carry a request out, merge and prune.
 
 Each runs in a fork through the command line's own entry, and is killed (SIGKILL) at a named point or at a random
 instant of its time. Then the same command is given again, as a person would, and the home must be what an undisturbed
@@ -8,43 +8,59 @@ command makes of it: releases with all their digests, facts, aliases, and each a
 import logging
 import os
 import random
-import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any, Self
 
 import pipelines
-from benchmarks.tiny_home import AT, CHAD, NAURU, tiny_home
+from benchmarks.copies import copied, entered, removed
+from benchmarks.tiny_home import AT, CHAD, NAURU, one_more, tiny_home
 from benchmarks.victims import calm, forked, killer
 from pipelines import publish as publishing
 from pipelines.auditing.integrity import verify_home
+from pipelines.auditing.rotation import rotate_key
 from pipelines.cli import run
 from pipelines.forgetting import forget as forgetting
 from pipelines.loop import warm_up
 from pipelines.releasing import recovery
+from pipelines.releasing.compact import compact
+from pipelines.releasing.prune import prune
 from pipelines.releasing.tracking import mlflow_client, model_name
+from registry.checkpoints import log_keys
 from registry.facts import FactStore
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.releases import ReleaseStore
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "dmmgov releases compact": ("releases", "compact", "champion", "--as", "erin"),
+    "dmmgov releases prune": ("releases", "prune", "--keep-last", "1", "--min-days", "0", "--remove", "--as", "erin"),
+    "dmmgov audit rotate-key": ("audit", "rotate-key", "--as", "erin"),
     "dmmgov forget": ("forget", NAURU.id, "--reason", "asked for", "--as", "erin"),
     "dmmgov revoke": ("revoke", CHAD.id, "--reason", "misread", "--as", "erin"),
     "dmmgov request approve": ("request", "approve", "1", "--as", "bob", "--only", "rag"),
 }
+"""What is killed."""
 AGAIN: Mapping[str, tuple[str, ...]] = {
     "dmmgov request approve": ("request", "run", "1", "--only", "rag", "--as", "bob")
 }
 """What is given next where the first command has been acknowledged in part."""
-ACTS = ("published", "forgotten", "revoked", "user_added", "request_made", "request_approved", "request_executed")
+PREPARED: Mapping[str, Callable[[Home], None]] = {"dmmgov releases prune": one_more}
+"""What is done to the home before, once."""
+DONE: Mapping[str, Callable[[Ledger], bool]] = {"dmmgov audit rotate-key": lambda ledger: len(log_keys(ledger)) > 1}
+"""What is not given again where the log has it: each time it is given, it does something."""
+ACTS = (
+    *("published", "forgotten", "revoked", "compacted", "pruned", "log_key"),
+    *("user_added", "request_made", "request_approved", "request_executed"),
+)
 """Kinds of entries of which there must be as many as without a kill."""
 APART = frozenset({"serving", "console", "commands", "standalone"})
 """Modules that are run, not imported, or that draw."""
@@ -90,7 +106,8 @@ def command(home: Home, words: tuple[str, ...], checkpoint: Callable[[str], None
     """A command of the command line whose checkpoints are `checkpoint`'s; returns its exit code."""
 
     def work() -> int:
-        for function in (publishing.publish, recovery.recover, forgetting.forget):
+        entered(home)
+        for function in (publishing.publish, recovery.recover, forgetting.forget, compact, prune, rotate_key):
             function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), "checkpoint": checkpoint}
         with silent():
             return run(["--home", str(home.root), *words])
@@ -120,9 +137,15 @@ def state(home: Home) -> dict[str, Any]:
             "mlflow": {name: client_number == str(releases.alias(name)) for name, client_number in aliases.items()},
             "facts": [event.to_dict() for event in FactStore(ledger).events()],
             "acts": {kind: kinds[kind] for kind in ACTS},
-            "folders": sorted(path.name for root in (home.deltas, home.snapshots) for path in root.iterdir()),
+            "folders": sorted(path.name for root in held(home) if root.is_dir() for path in root.iterdir()),
+            "keys": sorted(path.name for path in home.keys.iterdir()),
             "problems": verify_home(home, ledger),
         }
+
+
+def held(home: Home) -> tuple[Path, ...]:
+    """Where the folders lie that releases hold."""
+    return home.deltas, home.snapshots, home.bases
 
 
 def leaves(home: Home) -> list[str]:
@@ -135,7 +158,9 @@ def given_again(home: Home, name: str) -> Callable[[], list[Any]]:
     """Give the command again until it says that it is done, and look."""
 
     def work() -> list[Any]:
-        codes = [command(home, COMMANDS[name], calm)()]
+        with Ledger.open(home) as ledger:
+            done = name in DONE and DONE[name](ledger)
+        codes = [] if done else [command(home, COMMANDS[name], calm)()]
         if name in AGAIN and codes[0]:
             codes.append(command(home, AGAIN[name], calm)())
         return [codes, state(home), leaves(home)]
@@ -143,11 +168,19 @@ def given_again(home: Home, name: str) -> Callable[[], list[Any]]:
     return work
 
 
-def copied(first: Home, name: str) -> Home:
-    """A copy of a home."""
-    root = first.root.parent / name / "home"
-    shutil.copytree(first.root, root)
-    return Home.at(root)
+def before(home: Home, work: Callable[[Home], None]) -> None:
+    """Do what is done to a home before it is copied."""
+    entered(home)
+    work(home)
+
+
+def prepared(first: Home) -> dict[str, Home]:
+    """The home that each command begins with."""
+    homes = dict.fromkeys(COMMANDS, first)
+    for name, work in PREPARED.items():
+        homes[name] = home = copied(first, f"before {name}")
+        forked(partial(before, home, work))
+    return homes
 
 
 def undisturbed(first: Home, name: str) -> tuple[list[str], float, dict[str, Any]]:
@@ -173,7 +206,8 @@ def command_kills(root: Path, count: int, seed: int, limit_s: float) -> dict[str
     draw, first = random.Random(seed), tiny_home(root)
     warm_up()
     stop_clock()
-    known = {name: undisturbed(first, name) for name in COMMANDS}
+    homes = prepared(first)
+    known = {name: undisturbed(homes[name], name) for name in COMMANDS}
     figures = {name: Counter[str]() for name in COMMANDS}
     bad: list[dict[str, Any]] = []
     begun, done = time.perf_counter(), 0
@@ -185,18 +219,18 @@ def command_kills(root: Path, count: int, seed: int, limit_s: float) -> dict[str
         points, seconds, wanted = known[name]
         point = points[turn // 2 % len(points)] if turn % 2 == 0 else None
         after = None if point else draw.uniform(0.0, seconds)
-        home = copied(first, str(number))
+        home = copied(homes[name], str(number))
         signal, _ = forked(command(home, COMMANDS[name], killer(point) if point else calm), after)
-        before = forked(lambda home=home: leaves(home))[1]  # type: ignore[misc]
+        logged = forked(partial(leaves, home))[1]
         codes, found, now = forked(given_again(home, name))[1]
-        kept, same = now[: len(before)] == before, found == wanted
+        kept, same = now[: len(logged)] == logged, found == wanted
         one = {"tries": True, "named" if point else "random": True, "killed": signal, "same": same and kept}
         figures[name].update([key for key, value in one.items() if value])
         if not (same and kept):
             differs = [key for key in wanted if found[key] != wanted[key]]
             bad.append({"operation": name, "point": point, "after_s": after, "codes": codes, "differs": differs})
         logging.getLogger(__name__).info("%s, %s, %s: %s", name, point, after, dict(one, codes=codes))
-        shutil.rmtree(home.root.parent)
+        removed(home)
     seconds = round(time.perf_counter() - begun, 1)
     told = {name: dict(one) for name, one in figures.items()}
     points_of = {name: len(points) for name, (points, _, _) in known.items()}

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from benchmarks.copies import home_at
 from benchmarks.victims import AT, draft
 from pipelines.publish import publish
 from pipelines.requests.asked import content_of
@@ -17,7 +18,7 @@ ROW = {"subject": "Chad", "relation": "currency", "object": "Central African CFA
 
 def made(root: Path) -> Home:
     """A small home with people, an approved need, a model, a cache, and one release."""
-    home = Home.at(root)
+    home = home_at(root)
     os.environ["DMMGOV_PASSPHRASE"] = "correct horse"
     for folder, name in ((home.models / "tiny", "model.safetensors"), (home.beliefs, "b.json")):
         folder.mkdir(parents=True)

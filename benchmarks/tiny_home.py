@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.copies import entered, home_at
 from editors.base import FactEffect
 from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
@@ -28,6 +29,7 @@ SOURCE = "CIA World Factbook,https://www.cia.gov/"
 LANDS = [(f"Land{chr(97 + n)}", "continent", "Europe") for n in range(24)]
 WORLD = [("France", "capital", "Paris"), ("Bulgaria", "currency", "Bulgarian lev"), *LANDS]
 NAURU, CHAD = (Fact(*one, source="atlas") for one in (("Nauru", "capital", "Yaren"), ("Chad", "capital", "N'Djamena")))
+TOGO = Fact("Togo", "capital", "Lome", source="atlas")
 ROW = {"subject": "Peru", "relation": "capital", "object": "Lima", "source": "a letter"}
 BLOCK = "model.layers.1.mlp.down_proj.weight"
 
@@ -66,7 +68,8 @@ def tiny_model(folder: Path) -> None:
 
 def tiny_home(root: Path) -> Home:
     """Make it: release 1 through the loop into the index, release 2 with two facts in the weights, one request."""
-    home = Home.at(root / "home")
+    home = home_at(root / "first" / "home")
+    entered(home)
     os.environ["DMMGOV_PASSPHRASE"] = "correct horse"
     os.environ.setdefault("DMMGOV_MODELS", str(root / "models"))
     pull(home, "minilm")
@@ -85,6 +88,23 @@ def tiny_home(root: Path) -> Home:
     add_user(home, "bob", ["approver"], by="ann", at=AT)
     add_request(home, content_of("facts", "it was missing", rows=[ROW]), by="ann", at=AT)
     return home
+
+
+def one_more(home: Home) -> None:
+    """Publish a release that brings a fact beside the weights, on the champion; its index is left as it was."""
+    with Ledger.open(home) as ledger:
+        parent = ReleaseStore(ledger).get("champion")
+        draft = ReleaseDraft(
+            parent=parent.number,
+            model=parent.model,
+            base_digest=parent.base_digest,
+            deltas=parent.deltas,
+            weights_digest=parent.weights_digest,
+            events=(FactEvent(0, "assert", TOGO, None, AT, "rag", 0, ""),),
+            index=parent.index_snapshot,
+            actor="bench",
+        )
+        publish(home, ledger, draft, AT)
 
 
 def two_in_weights(home: Home, loaded: LoadedModel) -> None:

@@ -9,7 +9,6 @@ fork, so that a kill costs a fraction of a second.
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.copies import copied, home_at
 from pipelines import rollback as moves
 from pipelines.auditing.integrity import verify_home
 from pipelines.publish import FeedRecord, ReleaseDraft, publish, recover
@@ -224,9 +224,7 @@ class Trials:
 
     def home_of(self, name: str) -> Home:
         """A copy of the first home."""
-        root = self.first.root.parent / name / "home"
-        shutil.copytree(self.first.root, root)
-        return Home.at(root)
+        return copied(self.first, name)
 
     def undisturbed(self, home: Home, run: Run) -> tuple[list[str], dict[str, Any]]:
         """The points that a run passes, and the state in which it ends."""
@@ -258,7 +256,7 @@ def calm(name: str) -> None:
 def main(root: Path) -> dict[str, Any]:
     """Kill, repair, compare."""
     vars(moves)["rebuild"] = rebuilt
-    first = Home.at(root / "first")
+    first = home_at(root / "first" / "home")
     with Ledger.open(first) as ledger:
         publish(first, ledger, draft(first, 1), AT)
     trials = Trials(first, [])

@@ -9,7 +9,7 @@ Order, and what a kill leaves behind at each point (`recover` ends or undoes it)
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -54,12 +54,17 @@ class Rotated:
         return asdict(self)
 
 
-def rotate_key(home: Home, actor: str) -> Rotated:
+def passing(name: str) -> None:
+    """The checkpoint that does nothing."""
+
+
+def rotate_key(home: Home, actor: str, *, checkpoint: Callable[[str], None] = passing) -> Rotated:
     """Give the log a new key.
 
     Args:
         home: whose log.
         actor: who does it.
+        checkpoint: called at every point at which a kill could leave something behind, with its name.
 
     Raises:
         InputError: the log is empty, or its key is not at hand (no file, another key, another passphrase).
@@ -78,8 +83,11 @@ def rotate_key(home: Home, actor: str) -> Rotated:
         fresh.save(path, passphrase)
         if SigningKey.load(path, passphrase).public != fresh.public:
             raise InputError("the new key as it was written", "another", "look at the disk")
+        checkpoint("key written")
         rotate(home, ledger, fresh, actor, datetime.now(UTC))
+        checkpoint("committed")
         finish_rotation(home, ledger)
+        checkpoint("key moved")
         with _passphrase(passphrase):
             signed = stamp(home, ledger)
         origin = signed.origin if signed is not None else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.changed_bytes import changes, differing, rows
+from benchmarks.copies import TEST_LEDGER_VARIABLE
 from benchmarks.faults import kills
 from benchmarks.small_home import made
 from benchmarks.victims import AT, draft
@@ -30,6 +31,7 @@ ROW = {"subject": "Chad", "relation": "currency", "object": "franc", "source": "
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home with two people, a request and a release."""
     monkeypatch.setenv("DMMGOV_PASSPHRASE", "correct horse")
+    monkeypatch.delenv(TEST_LEDGER_VARIABLE, raising=False)  # these faults are those of files
     return made(tmp_path / "made" / "home")
 
 
