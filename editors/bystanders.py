@@ -3,8 +3,8 @@
 The second moments of ordinary text hardly hold the sentences of an edit, so that MEMIT's objective lets the subjects
 beside the edited ones move with them. Here the same sentences are said of common other names, and the keys of those
 names count in the objective as text does. Keys of earlier edits count likewise (AlphaEdit's K_p, arXiv 2410.02355,
-section 3.3). An object that repeats its subject ("the currency of Bhutan is the Bhutanese ngultrum") would be broken off
-where it does, because the edit acts there as well; so the subject's token counts as a bystander in its own object.
+section 3.3). An object that repeats its subject ("the currency of Bhutan is the Bhutanese ngultrum") would be broken
+off where it does, because the edit acts there as well; so the subject's token counts as a bystander in its own object.
 Nothing but the requests and the model is looked at.
 """
 
