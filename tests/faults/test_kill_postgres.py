@@ -35,8 +35,9 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for homes on that server."""
+    """A folder for homes on that server; what `entered` puts into the environment ends with the test."""
     monkeypatch.setenv(TEST_LEDGER_VARIABLE, url)
+    monkeypatch.setenv(LEDGER_VARIABLE, "")
     yield tmp_path
     swept(tmp_path)
 
@@ -51,7 +52,7 @@ def ticks(home: Home) -> int:
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_a_copy_of_a_home_has_a_database_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_a_home_has_a_database_of_its_own(folder: Path) -> None:
     first = home_at(folder / "first" / "home")
     first.root.mkdir(parents=True)
     assert ticks(first) == 1
@@ -59,7 +60,6 @@ def test_a_copy_of_a_home_has_a_database_of_its_own(folder: Path, monkeypatch: p
     assert ticks(second) == 2, "the copy begins with what was there"
     assert ticks(first) == 2, "and what is added to it is not added to the first"
     assert not (second.root / "ledger.db").exists()
-    monkeypatch.delenv(LEDGER_VARIABLE, raising=False)
     entered(second)
     assert Home.at(second.root).ledger_url == second.ledger_url
     removed(second)
