@@ -160,6 +160,7 @@ def main() -> None:
     from benchmarks.leakage_report import leakage_section
     from benchmarks.ledger import section as ledger_section
     from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
+    from benchmarks.moves import section as moves_section
     from benchmarks.persuasion import section as persuasion_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
@@ -189,6 +190,7 @@ def main() -> None:
         ("gates", gates_section),
         ("ledger", ledger_section),
         ("faults", faults_section),
+        ("moves", moves_section),
     ):
         figures = HERE / "results" / f"{name}.json"
         if figures.is_file():
