@@ -1,4 +1,4 @@
-"""The bench of moves between releases: what it prints follows from what it measured, and the README has its commands."""
+"""The bench of moves between releases: its table follows from its figures, and the README has its commands."""
 
 import json
 import shlex
