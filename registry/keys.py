@@ -106,6 +106,31 @@ class SigningKey:
         return self._private.sign(content).hex()
 
 
+def remove_drafts(folder: Path) -> list[str]:
+    """Remove the drafts of keys that killed processes left in a folder; their names.
+
+    A draft can be a second name of a key that is in use: it would outlive the key that a rotation does away with.
+    """
+    left = []
+    for draft in sorted(folder.glob(".*.pem.*")) if folder.is_dir() else ():
+        pid = draft.suffix.removeprefix(".")
+        if pid.isdigit() and not _runs(int(pid)):
+            draft.unlink(missing_ok=True)
+            left.append(draft.name)
+    return left
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def verify(public: str, content: bytes, signature: str) -> bool:
     """Whether `signature` over `content` was made by the key of `public`; malformed hexadecimal is false."""
     from cryptography.exceptions import InvalidSignature

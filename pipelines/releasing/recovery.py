@@ -13,6 +13,7 @@ from registry.artifacts import sweep
 from registry.checkpoints import stamp
 from registry.home import Home
 from registry.intents import IntentStore
+from registry.keys import remove_drafts
 from registry.ledger import Ledger
 from registry.locks import writer
 from registry.pruning import PruningStore
@@ -40,6 +41,7 @@ def recover(home: Home, ledger: Ledger, *, checkpoint: Checkpoint = passing) -> 
     with writer(home):
         intents = IntentStore(ledger).open()
         done: list[str] = [words] if (words := finish_rotation(home, ledger)) else []
+        done += [f"removed a half-written key: {name}" for name in remove_drafts(home.keys)]
         if "mlflow" in intents:
             finish(home, ledger, checkpoint)
             done.append("finished telling MLflow about releases and aliases")

@@ -1,13 +1,24 @@
 """Keys sign and are checked, are sealed by their passphrase, and are never written over."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from registry.errors import InputError
 from registry.home import Home
-from registry.keys import LOG_PASSPHRASE_VARIABLE, SIGNATURE_BYTES, SigningKey, fingerprint, log_key, verify
+from registry.keys import (
+    LOG_PASSPHRASE_VARIABLE,
+    SIGNATURE_BYTES,
+    SigningKey,
+    fingerprint,
+    log_key,
+    remove_drafts,
+    verify,
+)
 
 
 def test_a_signature_holds_for_its_key_and_its_content_alone() -> None:
@@ -79,3 +90,15 @@ def test_the_logs_key_is_made_once_and_sealed_where_asked(tmp_path: Path, monkey
     monkeypatch.delenv(LOG_PASSPHRASE_VARIABLE)
     with pytest.raises(InputError, match="passphrase"):
         log_key(Home.at(tmp_path / "sealed"))
+
+
+def test_drafts_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    SigningKey.generate().save(tmp_path / "log.pem")
+    dead, alive = tmp_path / f".log.pem.{killed.pid}", tmp_path / f".ada.pem.{os.getppid()}"
+    os.link(tmp_path / "log.pem", dead)
+    alive.write_bytes(b"half")
+    assert remove_drafts(tmp_path) == [dead.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "log.pem"]
+    assert remove_drafts(tmp_path / "nothing") == []

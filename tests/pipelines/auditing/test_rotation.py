@@ -132,3 +132,13 @@ def test_the_command(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(home.root), "audit", "rotate-key", "--as", "ann"]) == 0
     assert "new key" in capsys.readouterr().out
     assert run(["--home", str(home.root), "audit", "verify"]) == 0
+
+
+def test_a_second_name_of_a_key_does_not_outlive_the_kill_that_left_it(home: Home) -> None:
+    grow(home)
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    draft = home.keys / f".log.pem.{killed.pid}"
+    draft.hardlink_to(home.keys / "log.pem")
+    rotate_key(home, "ann")
+    assert [path.name for path in home.keys.iterdir()] == ["log.pem"]
