@@ -33,19 +33,6 @@ from registry.walk import leaf_of
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def two_releases(tmp_path_factory: pytest.TempPathFactory, mlflow_ready: Path, publishing: Any) -> Path:
-    """A home with two releases; tests work on copies of it."""
-    home = Home.at(tmp_path_factory.mktemp("signed") / "home")
-    home.mlflow.mkdir(parents=True)
-    shutil.copyfile(mlflow_ready, home.mlflow / "mlflow.db")
-    drafts = publishing(home)
-    with Ledger.open(home) as ledger:
-        publish(home, ledger, drafts.of(drafts.brings(drafts.france)), drafts.at)
-        publish(home, ledger, drafts.of(drafts.brings(drafts.nauru), parent=1), drafts.at)
-    return home.root
-
-
 @pytest.fixture
 def home(two_releases: Path, tmp_path: Path) -> Home:
     """A copy."""
