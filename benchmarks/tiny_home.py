@@ -21,7 +21,7 @@ from registry.artifacts import store
 from registry.facts import FactEvent
 from registry.home import Home
 from registry.ledger import Ledger
-from registry.records import Fact
+from registry.records import Fact, Release
 from registry.releases import ReleaseStore
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -94,17 +94,23 @@ def one_more(home: Home) -> None:
     """Publish a release that brings a fact beside the weights, on the champion; its index is left as it was."""
     with Ledger.open(home) as ledger:
         parent = ReleaseStore(ledger).get("champion")
-        draft = ReleaseDraft(
-            parent=parent.number,
-            model=parent.model,
-            base_digest=parent.base_digest,
-            deltas=parent.deltas,
-            weights_digest=parent.weights_digest,
-            events=(FactEvent(0, "assert", TOGO, None, AT, "rag", 0, ""),),
-            index=parent.index_snapshot,
-            actor="bench",
-        )
+        brought = (FactEvent(0, "assert", TOGO, None, AT, "rag", 0, ""),)
+        draft = draft_on(parent, parent.deltas, parent.weights_digest, brought)
         publish(home, ledger, draft, AT)
+
+
+def draft_on(parent: Release, deltas: tuple[str, ...], weights: str, brought: tuple[FactEvent, ...]) -> ReleaseDraft:
+    """A release on its parent, with these deltas and facts; its index is left as it was."""
+    return ReleaseDraft(
+        parent=parent.number,
+        model=parent.model,
+        base_digest=parent.base_digest,
+        deltas=deltas,
+        weights_digest=weights,
+        events=brought,
+        index=parent.index_snapshot,
+        actor="bench",
+    )
 
 
 def two_in_weights(home: Home, loaded: LoadedModel) -> None:
@@ -124,14 +130,6 @@ def two_in_weights(home: Home, loaded: LoadedModel) -> None:
         edited = weights_digest(loaded.model)
     with Ledger.open(home) as ledger:
         parent = ReleaseStore(ledger).get("champion")
-        draft = ReleaseDraft(
-            parent=parent.number,
-            model=parent.model,
-            base_digest=parent.base_digest,
-            deltas=(store(home.deltas, delta.save).digest,),
-            weights_digest=edited,
-            events=tuple(FactEvent(0, "assert", fact, None, AT, "memit", 0, "") for fact in (NAURU, CHAD)),
-            index=parent.index_snapshot,
-            actor="bench",
-        )
+        brought = tuple(FactEvent(0, "assert", fact, None, AT, "memit", 0, "") for fact in (NAURU, CHAD))
+        draft = draft_on(parent, (store(home.deltas, delta.save).digest,), edited, brought)
         publish(home, ledger, draft, AT)

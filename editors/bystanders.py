@@ -35,7 +35,8 @@ class BystanderConfig:
     Attributes:
         most: how many sentences about other names are looked at, at most.
         each: and at most so many for each fact.
-        share: and at most as many as this share of the keys' width, so that room is left for the edits.
+        share: and at most as many as this share of the keys' width, those of subjects in their own objects included, so
+            that room is left for the edits.
         weight: what the key of another name, and of the subject in its own object, counts, against 1 for the key of an
             edit.
         earlier: what the key of an earlier edit counts.
@@ -132,9 +133,10 @@ def kept_keys(
     held = {fact_id for group in groups for fact_id in group.fact_ids}
     written = [request for request in requests if request.fact.id in held]
     width = min(layout.down_weight(model, layer).shape[1] for layer in layers)
-    most = min(config.most, config.each * len(written), int(config.share * width))
-    others = bystanders(tokenizer, written, most, config.seed) if config.weight else []
-    others += echoes(groups) if config.weight else []
+    room = int(config.share * width)
+    own = echoes(groups)[:room] if config.weight else []
+    most = min(config.most, config.each * len(written), room - len(own))
+    others = [*bystanders(tokenizer, written, most, config.seed), *own] if config.weight else []
     earlier = earlier_contexts(model, groups) if config.earlier else []
     scale = torch.tensor([config.weight] * len(others) + [config.earlier] * len(earlier), dtype=torch.float64).sqrt()
     keys = keys_at_end(model, layout, layers, [*others, *earlier])
