@@ -161,7 +161,14 @@ def test_several_facts_of_one_subject_are_all_written_and_share_a_column(lab: An
 
 def test_mentions_bring_the_change_to_places_that_no_request_has(lab: Any, tiny_llama: Any) -> None:
     model, layout, items = tiny_llama.model, layout_of(tiny_llama.model), lab.requests()
-    config = MemitConfig(layers=(1,), targets=lab.targets, moments=lab.moments(tiny_llama, (1,)), corrections=0)
+    config = MemitConfig(
+        layers=(1,),
+        weight=1.0,
+        bystanders=NONE,
+        targets=lab.targets,
+        moments=lab.moments(tiny_llama, (1,)),
+        corrections=0,
+    )
     groups, _ = group_requests(tiny_llama.tokenizer, items, prefixes=1, paraphrases=6, seed=0)
     wanted = fit_targets(model, layout, groups, 1, lab.targets)
     named = [replace(group, rows=mention_rows(tiny_llama.tokenizer, group.subject, 2)) for group in groups]
