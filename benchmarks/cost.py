@@ -61,6 +61,32 @@ def fit(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def section(found: dict[str, Any]) -> str:
+    """The sizes as a Markdown table, each time beside that of the smallest."""
+    from benchmarks.report import share, table
+    from guards.stats import wilson
+
+    first = found["sizes"][0]["cpu_seconds_per_edit"]
+    body = []
+    for size in found["sizes"]:
+        right = wilson(size["right"], size["prompts"])
+        body.append(
+            [
+                str(size["n"]),
+                f"{size['cpu_seconds_per_edit']:.2f}",
+                f"{size['cpu_seconds_per_edit'] / first:.2f}",
+                share({"mean": right.value, "low": right.low, "high": right.high, "n": size["prompts"]}),
+                f"{size['bytes_of_factors'] / size['n'] / 1000:.1f}",
+                str(size["peak_rss_mb"]),
+            ]
+        )
+    head = ["edits in a batch", "CPU s per edit", "of the smallest batch's", "prompts right", "kB per edit", "peak MB"]
+    about = (
+        f"MEMIT on {found['data']} ({found['digest'][:12]}), seed {found['seed']}; the least time of {found['runs']}."
+    )
+    return f"{about}\n\n{table(head, body)}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run every size in processes of their own; see the head of this module."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description="Cost of an edit by batch size.")
