@@ -235,8 +235,8 @@ def group_requests(
 ) -> tuple[list[Group], dict[str, str]]:
     """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written.
 
-    A prompt has one greedy answer: of requests that ask for different ones the last is written. Each group has so many
-    `mentions` besides the contexts of its requests.
+    A prompt has one greedy answer: of requests that ask for different ones the last is written. A group whose requests
+    bring no phrasings has so many `mentions` besides their prompts; phrasings make them needless.
     """
     last = {normalise(request.prompt): request for request in requests}
     rows: dict[str, list[Row]] = {}
@@ -260,12 +260,13 @@ def group_requests(
             continue
         members.setdefault(name, []).append(request)
         rows.setdefault(name, []).extend(made)
+    phrased = {name for name, held in members.items() if any(one.paraphrases[:paraphrases] for one in held)}
     groups = [
         Group(
             subject=held[0].fact.subject,
             fact_ids=tuple(request.fact.id for request in held),
             rows=(*rows[name], drift_row(tokenizer, held[0].fact.subject)),
-            mentions=mention_rows(tokenizer, held[0].fact.subject, mentions),
+            mentions=mention_rows(tokenizer, held[0].fact.subject, 0 if name in phrased else mentions),
         )
         for name, held in members.items()
     ]

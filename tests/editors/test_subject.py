@@ -215,6 +215,17 @@ def test_mentions_count_as_keys_and_never_as_contexts_of_a_target(tiny_llama: An
     assert set(group.key_rows) == {*group.answer_rows, *named}
 
 
+def test_a_subject_with_phrasings_of_its_own_needs_no_mentions(tiny_llama: Any) -> None:
+    request = make("Chad", "The capital of Chad is", paraphrases=("In Chad the capital is",))
+
+    def mentions(paraphrases: int) -> int:
+        numbers = {"prefixes": 0, "seed": 0, "mentions": 4}
+        groups, _ = group_requests(tiny_llama.tokenizer, [request], paraphrases=paraphrases, **numbers)
+        return len(groups[0].mentions)
+
+    assert (mentions(1), mentions(0)) == (0, 4)
+
+
 def test_a_subject_at_the_very_beginning_alone_has_no_mentions_among_its_keys(tiny_llama: Any) -> None:
     first = make("a", "a is in")
     groups, _ = group_requests(tiny_llama.tokenizer, [first], prefixes=0, paraphrases=0, seed=0, mentions=4)
