@@ -81,27 +81,38 @@ def _shared(name: str, share: Mapping[str, Any], n: int) -> Figure:
 
 
 def memory_figures(freshness: Mapping[str, Any]) -> dict[str, list[Figure]]:
-    """Panels P1, P2 and P4 from the record, those figures that have an interval."""
+    """Panels P1, P2 and P4 from the record, those figures that have an interval or count every case."""
     panels = freshness.get("long_memory") or {}
+    time = panels.get("p1") or {}
     names = {
         "P1": {"anchoring_error": "anchoring error", "order": "order of dated facts"},
         "P2": {"coverage": "replay coverage", "supported": "replay-supported fraction", "step_order": "step order"},
         "P4": {"slope": "slope per 100 edits", "long_term": "long-term retention"},
     }
+    abouts = {
+        "anchoring error": f"days between a row's day and the record's, over {time.get('window_days')}, 1 at most",
+        "order of dated facts": "facts of one relation that began one after the other, by the record's days",
+        "slope per 100 edits": "facts in the weights, by the recorded checks",
+        "long-term retention": "facts in the weights, by the recorded checks",
+    }
     found = {
-        panel: [_figure(words, values[key]) for key, words in keys.items() if values.get(key)]
+        panel: [_figure(words, values[key], abouts.get(words, "")) for key, words in keys.items() if values.get(key)]
         for panel, keys in names.items()
         for values in [panels.get(panel.lower()) or {}]
     }
+    if time.get("anchoring_error"):
+        about = "what the rows of the feeds say began on a day, against what the snapshot says"
+        n = time["anchoring_error"]["n"]
+        found["P1"].insert(0, Figure("event F1", time["event_f1"], n=n, census=True, about=about))
     half = (panels.get("p4") or {}).get("half_life_edits")
     if half is not None:
         found["P4"].append(Figure("half-life in edits", float(half), unit="edits", about=panels["p4"]["half_life"]))
     return found
 
 
-def _figure(name: str, values: Mapping[str, Any]) -> Figure:
+def _figure(name: str, values: Mapping[str, Any], about: str = "") -> Figure:
     """A figure from an interval as plain values."""
-    return Figure(name, values["value"], values["low"], values["high"], values["n"])
+    return Figure(name, values["value"], values["low"], values["high"], values["n"], about=about)
 
 
 def cost_figures(summary: Mapping[str, Any]) -> list[Figure]:

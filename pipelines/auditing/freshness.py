@@ -14,6 +14,7 @@ from guards.forgetting import Due, ReviewPolicy, next_due, plan
 from guards.longmemory import HorizonPanel, LongMemory
 from guards.retention import Check, Retention, retention
 from guards.timeliness import TimelinessGuard
+from pipelines.auditing.dated import dated
 from pipelines.auditing.replay import replay
 from pipelines.auditing.staleness import CHECKED, Staleness, staleness
 from pipelines.auditing.timeliness import SETTINGS, TimelinessRun, ask_settings
@@ -89,7 +90,7 @@ def freshness_audit(
     catalogue = Settings.load().catalogue
     found = staleness(home, ledger, release, catalogue, day)
     kept = recorded_retention(ledger, release)
-    memory = LongMemory(p2=replay(ledger, release), p4=horizon(kept))
+    memory = LongMemory(dated(home, ledger, release), replay(ledger, release), horizon(kept))
     run: TimelinessRun | None = None
     verdicts: tuple[Verdict, ...] = ()
     if questions:
