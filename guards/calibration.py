@@ -1,6 +1,6 @@
 """What a stated confidence is worth: calibration of probabilities, and the gain from answering only when sure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +38,9 @@ def ace(confidence: Sequence[float], right: Sequence[bool], *, ranges: int = RAN
         ValueError: no cases, unequal lengths, or a confidence outside 0 to 1.
     """
     stated, happened = _pairs(confidence, right)
-    order = np.argsort(stated, kind="stable")
-    pieces = np.array_split(order, min(ranges, len(order)))
-    return float(np.mean([abs(happened[one].mean() - stated[one].mean()) for one in pieces]))
+    gaps = (happened - stated)[np.argsort(stated, kind="stable")]
+    sizes = np.array([len(one) for one in np.array_split(gaps, min(ranges, len(gaps)))])
+    return float(np.mean(np.abs(np.add.reduceat(gaps, np.cumsum(sizes) - sizes) / sizes)))
 
 
 def aurc(confidence: Sequence[float], right: Sequence[bool]) -> float:
@@ -66,8 +66,10 @@ FIGURES: Mapping[str, Callable[[Sequence[float], Sequence[bool]], float]] = {"br
 """What a stated confidence is judged by."""
 
 
-def calibrated(confidence: Sequence[float], right: Sequence[bool], *, seed: int = 0) -> dict[str, Interval]:
-    """Each of `FIGURES` with its bootstrap interval over answers; nothing where there is no answer.
+def calibrated(
+    confidence: Sequence[float], right: Sequence[bool], names: Iterable[str] = FIGURES, *, seed: int = 0
+) -> dict[str, Interval]:
+    """Some of `FIGURES`, each with its bootstrap interval over answers; nothing where there is no answer.
 
     Both columns are drawn together (`scipy.stats.bootstrap`, percentile). ACE is larger in a resample than in what it
     was drawn from, and other figures may be so in few cases, so that an interval is widened to hold its own value.
@@ -75,6 +77,7 @@ def calibrated(confidence: Sequence[float], right: Sequence[bool], *, seed: int 
     Args:
         confidence: stated for each answer, 0 to 1.
         right: whether the answer was right.
+        names: which figures.
         seed: of the draw.
 
     Raises:
@@ -83,7 +86,7 @@ def calibrated(confidence: Sequence[float], right: Sequence[bool], *, seed: int 
     if not len(confidence) and not len(right):
         return {}
     stated, happened = _pairs(confidence, right)
-    return {name: _bootstrapped(figure, stated, happened, seed) for name, figure in FIGURES.items()}
+    return {name: _bootstrapped(FIGURES[name], stated, happened, seed) for name in names}
 
 
 def _bootstrapped(
