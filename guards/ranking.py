@@ -3,14 +3,11 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from guards.stats import CONFIDENCE, RESAMPLES, Interval
+from guards.stats import CONFIDENCE, Interval, resampled
 
 CUT = 10
 """Passages that are looked at."""
-
-_Numbers = npt.NDArray[np.float64]
 
 
 def ndcg(ranks: Collection[int], wanted: int, *, cut: int = CUT) -> float:
@@ -35,32 +32,25 @@ def ndcg(ranks: Collection[int], wanted: int, *, cut: int = CUT) -> float:
 
 
 def doubling_slope(sizes: Sequence[int], values: Sequence[float], *, seed: int = 0) -> Interval | None:
-    """Change of a value per doubling of the size, by least squares, with a bootstrap over cases (scipy).
+    """Change of a value per doubling of the size, by least squares, with a percentile bootstrap over cases.
 
     Resamples in which all sizes are alike are left out; None where that is so in the cases themselves.
 
     Raises:
         ValueError: unequal lengths, or a size below 1.
     """
-    from scipy.stats import bootstrap, linregress
+    from scipy.stats import linregress
 
     if len(sizes) != len(values) or any(size < 1 for size in sizes):
         raise ValueError(f"expected one value for every size of at least 1, got {len(values)} for {len(sizes)}")
     if len(set(sizes)) < 2:
         return None
-
-    def slope(x: _Numbers, y: _Numbers, axis: int = -1) -> _Numbers:
-        """Least squares along an axis."""
-        away = x - x.mean(axis=axis, keepdims=True)
-        spread = (away**2).sum(axis=axis)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((away * y).sum(axis=axis) / spread)
-
     doublings, seen = np.log2(np.asarray(sizes, dtype=np.float64)), np.asarray(values, dtype=np.float64)
     value = float(linregress(doublings, seen).slope)
-    drawn = bootstrap(
-        (doublings, seen), slope, n_resamples=RESAMPLES, paired=True, random_state=np.random.default_rng(seed)
-    ).bootstrap_distribution
+    away = doublings - doublings.mean()
+    x, y, xy, xx = resampled(np.stack([away, seen, away * seen, away**2], axis=1), seed=seed, columns=True).T
+    spread = xx - x**2
+    drawn = (xy - x * y)[spread > 1e-12] / spread[spread > 1e-12]
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(drawn[np.isfinite(drawn)], [tail, 100 - tail])
+    low, high = np.percentile(drawn, [tail, 100 - tail])
     return Interval(value, min(value, float(low)), max(value, float(high)), len(sizes))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.auditing.card_figures import OF_WEIGHTS
 from pipelines.auditing.card_parts import Recorded
 
 NO_MODEL = "the model of the release was not loaded; `dmmgov audit run` rebuilds it"
@@ -54,7 +55,7 @@ def _of_weights(found: Recorded, name: str) -> str:
     release = found.release
     if not release.deltas:
         return f"no fact of release {release.number} lives in its weights: there is no edit to ask about"
-    last = next((one for one in found.lineage if one.gates and one.deltas), None)
+    last = next((one for one in found.lineage if any(gate["guard"] in OF_WEIGHTS for gate in one.gates)), None)
     if last is None:
         return f"no release of its lineage asked {name} of edited weights"
     if last.weights_digest == release.weights_digest:

@@ -35,6 +35,9 @@ def test_a_slope_over_length_is_seen_and_none_is_found_where_there_is_none() -> 
     flat = doubling_slope(sizes, draw.uniform(size=len(sizes)).tolist())
     assert flat is not None
     assert flat.low < 0 < flat.high
+    two = doubling_slope([4, 8], [1.0, 0.5])
+    assert two is not None
+    assert (two.value, two.low, two.high) == pytest.approx((-0.5, -0.5, -0.5))
     assert doubling_slope([8, 8, 8], [0.1, 0.5, 1.0]) is None
     with pytest.raises(ValueError, match="one value for every size"):
         doubling_slope([4], [])
