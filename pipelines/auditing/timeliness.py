@@ -11,6 +11,7 @@ from datetime import date
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from guards.certainty import certainty
 from guards.timeliness import Case, Said, Timeliness, grounded, measure
 from pipelines.answering.about import key_of
 from registry.artifacts import checked
@@ -68,7 +69,12 @@ class TimelinessRun:
         ]
         about = {"release": self.release, "frozen": self.frozen, "day": self.day.isoformat(), "n": len(self.cases)}
         rests = {name: {key: asdict(one) for key, one in grounded(said).items()} for name, said in self.said.items()}
-        return {**about, **self.measured.to_dict(), "grounded": rests, "asked": asked}
+        sure = {
+            name: {part: {key: asdict(one) for key, one in held.items()} for part, held in found.items()}
+            for name, answers in self.said.items()
+            if (found := certainty(self.cases, answers))
+        }
+        return {**about, **self.measured.to_dict(), "grounded": rests, "calibration": sure, "asked": asked}
 
 
 @dataclass(frozen=True)
@@ -213,4 +219,4 @@ def asked(
 def said_of(reply: "Reply", catalogue: Catalogue) -> Said:
     """A reply as it is judged."""
     held = any(holds_answer(reply.text, catalogue.answers(item.fact.object)) for item in reply.provenance)
-    return Said(reply.text, reply.known, bool(reply.provenance), held)
+    return Said(reply.text, reply.known, bool(reply.provenance), held, reply.model_words or "", reply.certainty)
