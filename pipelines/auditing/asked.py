@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from editors.rag.index import Hit, Index
 from guards.ranking import CUT
 from guards.timeliness import Case, Said
+from pipelines.answering.indexing import ENCODER
 from pipelines.auditing.leakage_ask import read
 from pipelines.auditing.timeliness import drawn, said_of
 from pipelines.route import RAG
@@ -131,7 +132,7 @@ def ask(
 ) -> Asked:
     """Ask a sample of a release by code, and read the facts in its weights.
 
-    What cannot be opened is told as a problem: a card says so, and is written all the same.
+    What cannot be opened is told as a problem: a card says so, and is written all the same. Nothing is fetched for it.
 
     Args:
         home: where it lies.
@@ -142,7 +143,10 @@ def ask(
         seed: of the draw.
     """
     from pipelines.answer import open_answerer
+    from pipelines.running.models import is_pulled
 
+    if not is_pulled(home, ENCODER):
+        return Asked(problem=f"the sentence encoder is not on this machine; `dmmgov models pull {ENCODER}` fetches it")
     try:
         answerer = replace(open_answerer(home, "offline", release.number), loaded=None)
         turns = turns_of(answerer, day, count, loaded=loaded, seed=seed)

@@ -11,7 +11,7 @@ from guards.retention import Check, retention
 from guards.stats import Interval, bootstrap_mean, wilson
 from guards.timeliness import grounded, measure
 from pipelines.auditing.asked import Asked, Turn
-from pipelines.auditing.card_figures import grounded_figures, setting_figures
+from pipelines.auditing.card_figures import figure, grounded_figures, setting_figures
 
 BY_CODE = "offline, answered by code: no model words it"
 NAMES = {"brier": "Brier", "ace": "ACE", "aurc": "AURC"}
@@ -46,11 +46,6 @@ def without(figures: Sequence[Figure], measured: Sequence[Figure]) -> list[Figur
     """Those whose name is not measured otherwise."""
     names = {one.name for one in measured}
     return [one for one in figures if one.name not in names]
-
-
-def figure(name: str, found: Interval, about: str, unit: str = "share") -> Figure:
-    """A figure from its interval."""
-    return Figure(name, found.value, found.low, found.high, found.n, unit, about=about)
 
 
 def confidence_figures(turns: Sequence[Turn]) -> list[Figure]:

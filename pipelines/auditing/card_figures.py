@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from guards.card import Figure
+from guards.stats import Interval
 from pipelines.auditing.card_parts import Recorded
 from registry.records import Release
 
@@ -30,6 +31,8 @@ OF_WEIGHTS = (
     "negation",
 )
 """Gates that ask the weights alone, whatever the index holds."""
+ALIKE = "all cases are alike, so that resamples have no spread"
+"""Of an interval without width."""
 UNITS = {"perplexity_ratio": "ratio", "entropy_loss": "bits"}
 CENSUS = ("consistency",)
 SLICES = {"answerable": "FreshHit", "unanswerable": "correct refusal"}
@@ -121,12 +124,11 @@ def memory_figures(freshness: Mapping[str, Any]) -> dict[str, list[Figure]]:
     panels = freshness.get("long_memory") or {}
     time = panels.get("p1") or {}
     names = {
-        "P1": {"anchoring_error": "anchoring error", "order": "order of dated facts"},
+        "P1": {"order": "order of dated facts"},
         "P2": {"coverage": "replay coverage", "supported": "replay-supported fraction", "step_order": "step order"},
         "P4": {"slope": "slope per 100 edits", "long_term": "long-term retention"},
     }
     abouts = {
-        "anchoring error": f"days between a row's day and the record's, over {time.get('window_days')}, 1 at most",
         "order of dated facts": "facts of one relation that began one after the other, by the record's days",
         "slope per 100 edits": "facts in the weights, by the recorded checks",
         "long-term retention": "facts in the weights, by the recorded checks",
@@ -138,8 +140,13 @@ def memory_figures(freshness: Mapping[str, Any]) -> dict[str, list[Figure]]:
     }
     if time.get("anchoring_error"):
         about = "what the rows of the feeds say began on a day, against what the snapshot says"
-        n = time["anchoring_error"]["n"]
-        found["P1"].insert(0, Figure("event F1", time["event_f1"], n=n, census=True, about=about))
+        off, n = time["anchoring_error"]["value"], time["anchoring_error"]["n"]
+        apart = f"days between a row's day and the record's, over {time['window_days']}, 1 at most"
+        found["P1"] = [
+            Figure("event F1", time["event_f1"], n=n, census=True, about=about),
+            Figure("anchoring error", off, n=n, census=True, about=apart),
+            *found["P1"],
+        ]
     half = (panels.get("p4") or {}).get("half_life_edits")
     if half is not None:
         found["P4"].append(Figure("half-life in edits", float(half), unit="edits", about=panels["p4"]["half_life"]))
@@ -148,7 +155,14 @@ def memory_figures(freshness: Mapping[str, Any]) -> dict[str, list[Figure]]:
 
 def _figure(name: str, values: Mapping[str, Any], about: str = "") -> Figure:
     """A figure from an interval as plain values."""
-    return Figure(name, values["value"], values["low"], values["high"], values["n"], about=about)
+    return figure(name, Interval(values["value"], values["low"], values["high"], values["n"]), about)
+
+
+def figure(name: str, found: Interval, about: str, unit: str = "share") -> Figure:
+    """A figure from its interval; one without any width says that this is no certainty."""
+    flat = found.low == found.high
+    told = "; ".join(part for part in (about, ALIKE if flat else "") if part)
+    return Figure(name, found.value, found.low, found.high, found.n, unit, about=told)
 
 
 def cost_figures(summary: Mapping[str, Any]) -> list[Figure]:

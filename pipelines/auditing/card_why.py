@@ -8,6 +8,8 @@ from pipelines.auditing.card_parts import Recorded
 
 NO_MODEL = "the model of the release was not loaded; `dmmgov audit run` rebuilds it"
 TRAINING = "it needs a training run of its own, with planted text and twins: benchmarks/leakage.py"
+READ = ("edit success", "conflict consistency")
+"""What an audit reads of the weights itself."""
 PILES = "the reader is given one fact alone, so that none stands in the middle of others; benchmarks/freshness.py piles"
 
 
@@ -55,6 +57,8 @@ def _of_weights(found: Recorded, name: str) -> str:
     release = found.release
     if not release.deltas:
         return f"no fact of release {release.number} lives in its weights: there is no edit to ask about"
+    if name in READ and not found.asked.recalled:
+        return found.asked.problem or NO_MODEL
     last = next((one for one in found.lineage if any(gate["guard"] in OF_WEIGHTS for gate in one.gates)), None)
     if last is None:
         return f"no release of its lineage asked {name} of edited weights"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines.auditing.leakage_ask import Reading
 from pipelines.auditing.timeliness import drawn
 from pipelines.settings import Settings
 from registry.catalogue import Catalogue
+from registry.home import Home
 from registry.records import Fact, KnownFact
 
 DAY = date(2026, 2, 1)
@@ -214,6 +216,8 @@ def test_an_index_that_forgets_its_earlier_batches_is_seen() -> None:
     assert high(falling, "slope per 100 edits") < 0
     assert named(falling, "long-term retention").value == 0.0
     assert low(flat, "slope per 100 edits") < 0 < high(flat, "slope per 100 edits")
+    level = asked_figures(Asked(tuple(turn(0.9, True, one.release or 0) for one in turns), batches=batches))["P4"]
+    assert named(level, "slope per 100 edits").about.endswith("resamples have no spread")
     once = Asked(tuple(turns[:30]), batches={"index": {1: 50}, "weights": {}})
     assert asked_figures(once)["P4"] == []
 
@@ -233,10 +237,15 @@ def test_half_of_the_questions_ask_what_later_releases_brought(catalogue: Catalo
     assert sum(bool(one.about) for one in old) == 20, "where nothing else is known, more of the newer is asked"
 
 
-def test_what_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_opened_is_told_and_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: Any) -> Any:
         raise OSError("the index is gone")
 
+    monkeypatch.setenv("DMMGOV_MODELS", str(tmp_path))
+    bare = asked.ask(Home.at(tmp_path), SimpleNamespace(number=1), DAY, count=5)  # type: ignore[arg-type]
+    assert "dmmgov models pull minilm" in bare.problem
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("pipelines.running.models.is_pulled", lambda *_: True)
     monkeypatch.setattr("pipelines.answer.open_answerer", closed)
     found = asked.ask(SimpleNamespace(), SimpleNamespace(number=1), DAY, count=5)  # type: ignore[arg-type]
     assert (found.turns, found.problem) == ((), "the index is gone")

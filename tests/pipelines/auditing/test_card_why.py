@@ -74,6 +74,7 @@ def test_what_asks_the_weights_alone_is_carried_over_with_them_and_not_with_othe
     ("one", "name", "words"),
     [
         (found(FIRST), "edit success", "no fact of release 1 lives in its weights"),
+        (found(release(3, "w2"), WROTE), "edit success", "`dmmgov audit run` rebuilds it"),
         (found(FIRST), "exact match of changed facts", "a first release has nothing before it"),
         (found(release(3, "w2"), WROTE), "exact match of changed facts", "release 2 did last"),
         (found(release(3, "w2"), WROTE), "slope per 100 edits", "one batch only is in the weights (release 2)"),
