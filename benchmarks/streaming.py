@@ -170,6 +170,16 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def section(report: dict[str, Any]) -> str:
+    """What was run, its table, and the factor in length."""
+    longest = report["longest"]
+    factor = ""
+    if longest.get("checkpoint"):
+        times = longest["chunks"] / longest["checkpoint"]
+        factor = f"\n\nIn the same memory chunks train sequences {times:.2f} times as long as checkpointing does."
+    return f"`{report['command']}`\n\n{table(report)}{factor}"
+
+
 def main() -> None:
     """Run the cells that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
