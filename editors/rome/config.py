@@ -17,8 +17,6 @@ class RomeConfig:
     Attributes:
         layers: the edited block, as a tuple of one; none chooses it by depth.
         weight: how much the keys of ordinary text count against a bystander's.
-        mentions: places where the subject is merely named, over which its key is averaged as well; see
-            `editors.contexts.MENTIONS`.
         bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
         moments: second moments of the edit layer's keys, or the folder that holds them; None measures them on `texts`
@@ -28,7 +26,6 @@ class RomeConfig:
 
     layers: tuple[int, ...] = ()
     weight: float = 300.0
-    mentions: int = 8
     bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None

@@ -60,12 +60,7 @@ class RomeEditor:
         base = parameters_digest(model, [layout.down_name(layers[0])])
         tuning = config.targets
         groups, refused = group_requests(
-            tokenizer,
-            requests,
-            prefixes=tuning.prefixes,
-            paraphrases=tuning.paraphrases,
-            seed=tuning.seed,
-            mentions=config.mentions,
+            tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed
         )
         effects: dict[str, FactEffect] = {}
         if not groups:
@@ -161,7 +156,6 @@ def _notes(config: RomeConfig, layers: Sequence[int], moments: Moments) -> dict[
     return {
         "layers": list(layers),
         "weight": config.weight,
-        "mentions": config.mentions,
         "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),
         "moments": moments.digest,

@@ -94,12 +94,7 @@ def test_the_editor_meets_every_constraint_on_the_model(lab: Any, fixture: str, 
     config = RomeConfig(layers=(1,), targets=lab.targets, moments=lab.moments(loaded, (1,)))
     delta = RomeEditor().fit(loaded.model, loaded.tokenizer, items, config)
     groups, _ = group_requests(
-        loaded.tokenizer,
-        items,
-        prefixes=lab.targets.prefixes,
-        paraphrases=6,
-        seed=lab.targets.seed,
-        mentions=config.mentions,
+        loaded.tokenizer, items, prefixes=lab.targets.prefixes, paraphrases=6, seed=lab.targets.seed
     )
     (target,) = fit_targets(loaded.model, layout, groups, 1, lab.targets)
     before = SubjectStream(loaded.model, layout, groups, 1, 1).see()
