@@ -168,7 +168,8 @@ def table(report: dict[str, Any]) -> str:
                 )
                 lines.append(f"| {length} | {way} | {found['mb']:.0f} | {seconds(found):.1f} | {ratio} |")
     for way, length in report["longest"].items():
-        lines.append(f"| {length} | {way}: the longest within {report['budget_mb']:g} MB | | | |")
+        words = "the longest looked at, is" if length == report["most"] else "the longest"
+        lines.append(f"| {length} | {way}: {words} within {report['budget_mb']:g} MB | | | |")
     return "\n".join(lines)
 
 
