@@ -146,8 +146,8 @@ def section(told: Mapping[str, Any]) -> str:
             " were not fitted on, in paragraphs of articles that nothing was chosen on:",
             table(["the order is written", "attack success", "all else of the passage is kept", "n"], forms),
             *(
-                f"`{name}`, of which nothing was fitted or chosen on any: attack success {cell(one['success'])}, all else"
-                f" kept {cell(one['all_else_kept'])}."
+                f"`{name}`, which nothing was fitted or chosen on: attack success {cell(one['success'])}, all else kept"
+                f" {cell(one['all_else_kept'])}."
                 for name, one in told["further"].items()
             ),
             "By threshold (answers: all sentences of the paragraphs without an attack):",

@@ -15,6 +15,7 @@ from guards.admission import AdmissionPolicy
 from guards.conflicts import Change
 from guards.consensus import Claim, ConsensusGuard, Support
 from guards.memories import Memory
+from guards.presets import strict_admission
 from guards.reliability import Record, judged, reliability
 from guards.sources import Tier
 from pipelines.admission.feed import COLUMNS, read_feed
@@ -165,6 +166,23 @@ ATTACKS: Mapping[str, Callable[[World], list[list[dict[str, str]]]]] = {
 }
 
 
+PRESETS: Mapping[str, Callable[[AdmissionPolicy], AdmissionPolicy]] = {
+    "ours": lambda policy: policy,
+    "ours, strict": strict_admission,
+}
+WRITERS: Mapping[str, Mapping[str, str]] = {
+    "one authoritative source": {"CIA World Factbook": "https://cia.gov/a{}"},
+    "two established sources": {"Reuters": "https://reuters.com/a{}", "AP": "https://apnews.com/b{}"},
+    "one established source": {"Reuters": "https://reuters.com/a{}"},
+    "three strangers": {
+        "Quill Post": "https://quill{}.test/",
+        "Harbour Echo": "https://harbour{}.test/",
+        "Tern": "https://tern{}.test/",
+    },
+}
+"""Who says a true fact of which nothing is known."""
+
+
 def measured(place: World, data: Path) -> dict[str, Any]:
     """Every defence on every attack, and the crowd of strangers once more on facts about which nothing is known."""
     unknown = {(fact.subject, fact.relation) for fact in place.victims}
@@ -174,8 +192,7 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     said = _memories(place, [[row] for row in place.good])
     choose, benign = said[:half], said[half:]
     others = baselines(choose, place.tools)
-    accepted = _admitted(place, [])[1]
-    ours_benign = {"reached": sum(accepted[half:]), "n": len(benign)}
+    kept = {name: _admitted(replace(place, policy=preset(place.policy)), [])[1] for name, preset in PRESETS.items()}
     found: dict[str, Any] = {}
     made = {name: (place, make(place)) for name, make in ATTACKS.items()}
     for alone, rule in ((True, "which passes alone (as the atlas's policy has it)"), (False, "which needs the quorum")):
@@ -186,16 +203,37 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     made["three independent strangers (Sybil), nothing is known"] = (blank, sybil(place))
     for name, (where, rows) in made.items():
         cases = _memories(where, rows)
-        attacked, good = _admitted(where, rows)
         found[name] = {
             kind: {"attacked": counted(cases, way), "benign": counted(benign, way)} for kind, way in others.items()
         }
-        found[name]["ours"] = {
-            "attacked": {"reached": sum(attacked), "n": len(attacked)},
-            "benign": ours_benign,
-            "benign_in_the_same_feed": {"reached": sum(good[half:]), "n": len(benign)},
-        }
+        for kind, preset in PRESETS.items():
+            attacked, good = _admitted(replace(where, policy=preset(where.policy)), rows)
+            found[name][kind] = {
+                "attacked": {"reached": sum(attacked), "n": len(attacked)},
+                "benign": {"reached": sum(kept[kind][half:]), "n": len(benign)},
+                "benign_in_the_same_feed": {"reached": sum(good[half:]), "n": len(benign)},
+            }
     return found
+
+
+def waiting(place: World) -> dict[str, dict[str, float]]:
+    """What each preset lets in of true news of which nothing is known, by who says it: the price of being strict."""
+    unknown = {(fact.subject, fact.relation) for fact in place.victims}
+    rest = [item for item in place.known if (item.fact.subject, item.fact.relation) not in unknown]
+    told: dict[str, dict[str, float]] = {}
+    for who, names in WRITERS.items():
+        groups = [
+            [
+                false_row(place, fact, object=fact.object, source=name, source_url=url.format(n))
+                for name, url in names.items()
+            ]
+            for n, fact in enumerate(place.victims)
+        ]
+        told[who] = {}
+        for kind, preset in PRESETS.items():
+            came, _ = _admitted(replace(place, known=rest, policy=preset(place.policy)), groups)
+            told[who][kind] = sum(came) / len(came)
+    return told
 
 
 def _memories(place: World, groups: Sequence[Sequence[Row]]) -> list[Case]:

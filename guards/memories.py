@@ -15,6 +15,7 @@ be honest. Here each memory is asked, in this order; the first that speaks again
     divergence    does more independent trust speak against its end than `tau` allows? (guards/divergence.py)
     judge         does the optional judge (a language model, by configuration) call its path inconsistent?
     quorum        is there enough independent trust behind its end? One vote a source, copies are one.
+    unclear       could it, written by a stranger, mean other things than the one that a listed source says clearly?
 
 The proposed action passes when a kept memory about the question ends in it, or when none of them ends otherwise.
 """
@@ -220,6 +221,10 @@ class MemoryGuard:
                 "quorum",
                 f"independent trust of {far.trust:g} stands behind it, where {self.policy.trust:g} is needed",
             )
+        if far.end and not far.listed and not self.policy.strangers:
+            return "quorum", "only sources that nobody listed stand behind it, which carry nothing by themselves here"
+        if far.clearer:
+            return "unclear", f"a listed source says {far.end}, and it could mean that or something else"
         return "", "kept"
 
     def _verdict(self, case: Recall, items: Sequence[Weighed], lesson: Lesson | None, problem: str) -> Verdict:

@@ -10,7 +10,7 @@ from guards.excerpts import Cut
 from guards.lessons import Lesson
 from guards.paths import Path
 
-Rule = Literal["", "instruction", "trigger", "lesson", "divergence", "judge", "quorum", "cut"]
+Rule = Literal["", "instruction", "trigger", "lesson", "divergence", "judge", "quorum", "unclear", "cut"]
 """What speaks against a memory; empty for one that is kept, "cut" for one of which only a part may be used."""
 USED: tuple[Rule, ...] = ("", "cut")
 """The rules of memories that are used, whole or in part."""
@@ -64,6 +64,7 @@ class MemoryPolicy:
         related: least cosine between question and memory without the shared runs.
         same_question: share of the question's words from which shared runs are the question itself and no trigger.
         near_copy: overlap from which two texts are one (guards/copies.py).
+        strangers: whether sources that nobody listed may carry an end together, where no listed one says the same.
     """
 
     tau: float = TAU
@@ -73,6 +74,7 @@ class MemoryPolicy:
     related: float = 0.25
     same_question: float = 0.75
     near_copy: float = NEAR_COPY
+    strangers: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from guards.excerpts import orders_in
 from guards.lessons import Lesson, Lessons
 from guards.memories import Memory, MemoryGuard, MemoryPolicy, Recall, Review, lesson_of
 from guards.paths import content
+from guards.presets import strict_memories
 from guards.sources import Source, Sources
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guards.md"
@@ -132,6 +133,27 @@ def test_what_is_left_of_a_passage_is_shown_to_the_orders_that_were_handed_in() 
     passage = Memory("m0", "The spare key of the boiler room is kept by Ines. It hangs on a hook.", "Handbook")
     assert rules(review(passage, guard=guard)) == ["instruction"]
     assert rules(review(passage)) == [""]
+
+
+def test_a_stranger_that_names_the_true_answer_beside_a_false_one_is_not_heard_beside_a_listed_source() -> None:
+    query = "How many keys has the boiler room?"
+    policy = MemoryPolicy(about=0.0)
+    clear = Memory("m0", "The boiler room has 3 keys.", "Rota")
+    both = Memory("m1", "The boiler room has not 3 keys, as one may think, but 5.", "Visitor")
+    guard = MemoryGuard(SOURCES, embed, policy=policy)
+    assert rules(guard.review(Recall(query, (clear, both)), AT.date())) == ["", "unclear"]
+    listed = Memory("m1", both.text, "Handbook")
+    assert rules(guard.review(Recall(query, (clear, listed)), AT.date())) == ["", ""]
+
+
+def test_strict_no_crowd_of_strangers_carries_an_end_and_a_listed_source_does() -> None:
+    texts = (said(1, "Dana", "").text, "I saw Dana hang the spare key of the boiler room", "Boiler room key: see Dana")
+    names = ("Ann", "Bob", "Cem")
+    crowd = [Memory(name, text, name, action="Dana") for name, text in zip(names, texts, strict=True)]
+    strict = MemoryGuard(SOURCES, embed, policy=strict_memories(POLICY))
+    assert rules(review(*crowd)) == [""] * 3
+    assert rules(review(*crowd, guard=strict)) == ["quorum"] * 3
+    assert rules(review(*crowd, said(4, "Dana", "Rota"), guard=strict)) == [""] * 4
 
 
 def test_lessons_speak_before_the_act() -> None:
