@@ -19,9 +19,7 @@ from typing import Any
 
 from benchmarks.sensitivity import share
 from benchmarks.sensitivity_data import DATA, FILES, HALVES, HERE, Half, attacks, halves
-from guards.excerpts import SPOKEN, excerpt, visible
-from guards.instructions import shipped
-from guards.sensitivity import InstructionGuard
+from guards.excerpts import SPOKEN, excerpt, spoken_in
 from registry.text import normalise
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
@@ -59,13 +57,7 @@ def holding(text: str, order: str, rng: random.Random) -> str:
 
 def reader(threshold: float) -> Callable[[str, str], str]:
     """What of a passage is used for a question, with the model at a threshold."""
-    model = shipped()
-    guard = InstructionGuard(model=type(model)(model.bias, model.weights, threshold))
-
-    def spoken(sentence: str) -> str:
-        return guard.order(visible(sentence), prose=True)
-
-    return lambda query, text: excerpt(query, text, spoken).text
+    return lambda query, text: excerpt(query, text, partial(spoken_in, threshold=threshold)).text
 
 
 def benign(texts: Sequence[str], use: Callable[[str, str], str]) -> dict[str, Any]:

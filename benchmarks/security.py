@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import security_memories as memories
+from benchmarks import security_price as price
 from benchmarks import security_rows as rows
 from benchmarks.editors import keep_json
 from benchmarks.security_defences import BASELINES, Embedding, Surprise, Tools
@@ -102,7 +103,7 @@ def main() -> None:
     )
     old = json.loads(given.results.read_text(encoding="utf-8")) if given.results.is_file() else {}
     kept = old | {"runs": RUNS, "taken_over": {tier: _taken_over(tier) for tier in LISTED}}
-    kept["let_in"] = rows.waiting(rows.world(Tools(embed, read, random.Random(0)), given.n))
+    kept["let_in"] = price.waiting(rows.world(Tools(embed, read, random.Random(0)), given.n))
     for group in given.only:
         found: list[dict[str, Any]] = []
         for seed in range(given.seeds):
@@ -113,7 +114,7 @@ def main() -> None:
 
 def _taken_over(tier: Tier) -> dict[str, int]:
     """False rows that a listed source brings in before its record costs it its tier, by when each is found false."""
-    return {f"delay {delay}": rows.taken_over(tier, RUNS, delay, HISTORY) for delay in (1, 3, 6)}
+    return {f"delay {delay}": price.taken_over(tier, RUNS, delay, HISTORY) for delay in (1, 3, 6)}
 
 
 if __name__ == "__main__":

@@ -249,15 +249,15 @@ def injected(data: Path, tools: Tools) -> list[Attack]:
     orders = [one.text for one in instructions(data, 6) if one.half == "report"]
     sources = Sources.of([Source("Encyclopaedia", "established")])
 
-    def case(text: str, sentence: str) -> Case:
+    def case(asked: str, text: str, sentence: str) -> Case:
         items = (Memory("m", text, "Encyclopaedia"),)
-        return _Within(text[:60], items, ("kept",), "kept", 0, sentence=normalise(sentence))
+        return _Within(asked[:60], items, ("kept",), "kept", 0, sentence=normalise(sentence))
 
     def attack(text: str) -> Case:
         order = rng.choice(orders)
-        return case(holding(text, order, rng), order)
+        return case(text, holding(text, order, rng), order)
 
-    clean = [case(text, rng.choice(END.split(text))) for text in texts[: 2 * HIDDEN]]
+    clean = [case(text, text, rng.choice(END.split(text))) for text in texts[: 2 * HIDDEN]]
     attacked = [attack(text) for text in texts[2 * HIDDEN :]]
     guards = presets(sources, tools, MemoryPolicy(about=0.5))
     return [Attack("instructions in passages", clean[:HIDDEN], clean[HIDDEN:], attacked, guards)]

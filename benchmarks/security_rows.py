@@ -12,12 +12,9 @@ from typing import Any
 from benchmarks.security_defences import Case, Tools, baselines, counted
 from benchmarks.sensitivity_data import attacks as instructions
 from guards.admission import AdmissionPolicy
-from guards.conflicts import Change
-from guards.consensus import Claim, ConsensusGuard, Support
 from guards.memories import Memory
 from guards.presets import strict_admission
-from guards.reliability import Record, judged, reliability
-from guards.sources import Tier
+from guards.reliability import Record, judged
 from pipelines.admission.feed import COLUMNS, read_feed
 from pipelines.admission.tables import read_facts
 from pipelines.admit import admit
@@ -170,17 +167,6 @@ PRESETS: Mapping[str, Callable[[AdmissionPolicy], AdmissionPolicy]] = {
     "ours": lambda policy: policy,
     "ours, strict": strict_admission,
 }
-WRITERS: Mapping[str, Mapping[str, str]] = {
-    "one authoritative source": {"CIA World Factbook": "https://cia.gov/a{}"},
-    "two established sources": {"Reuters": "https://reuters.com/a{}", "AP": "https://apnews.com/b{}"},
-    "one established source": {"Reuters": "https://reuters.com/a{}"},
-    "three strangers": {
-        "Quill Post": "https://quill{}.test/",
-        "Harbour Echo": "https://harbour{}.test/",
-        "Tern": "https://tern{}.test/",
-    },
-}
-"""Who says a true fact of which nothing is known."""
 
 
 def measured(place: World, data: Path) -> dict[str, Any]:
@@ -192,7 +178,7 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     said = _memories(place, [[row] for row in place.good])
     choose, benign = said[:half], said[half:]
     others = baselines(choose, place.tools)
-    kept = {name: _admitted(replace(place, policy=preset(place.policy)), [])[1] for name, preset in PRESETS.items()}
+    kept = {name: admitted(replace(place, policy=preset(place.policy)), [])[1] for name, preset in PRESETS.items()}
     found: dict[str, Any] = {}
     made = {name: (place, make(place)) for name, make in ATTACKS.items()}
     for alone, rule in ((True, "which passes alone (as the atlas's policy has it)"), (False, "which needs the quorum")):
@@ -207,33 +193,13 @@ def measured(place: World, data: Path) -> dict[str, Any]:
             kind: {"attacked": counted(cases, way), "benign": counted(benign, way)} for kind, way in others.items()
         }
         for kind, preset in PRESETS.items():
-            attacked, good = _admitted(replace(where, policy=preset(where.policy)), rows)
+            attacked, good = admitted(replace(where, policy=preset(where.policy)), rows)
             found[name][kind] = {
                 "attacked": {"reached": sum(attacked), "n": len(attacked)},
                 "benign": {"reached": sum(kept[kind][half:]), "n": len(benign)},
                 "benign_in_the_same_feed": {"reached": sum(good[half:]), "n": len(benign)},
             }
     return found
-
-
-def waiting(place: World) -> dict[str, dict[str, float]]:
-    """What each preset lets in of true news of which nothing is known, by who says it: the price of being strict."""
-    unknown = {(fact.subject, fact.relation) for fact in place.victims}
-    rest = [item for item in place.known if (item.fact.subject, item.fact.relation) not in unknown]
-    told: dict[str, dict[str, float]] = {}
-    for who, names in WRITERS.items():
-        groups = [
-            [
-                false_row(place, fact, object=fact.object, source=name, source_url=url.format(n))
-                for name, url in names.items()
-            ]
-            for n, fact in enumerate(place.victims)
-        ]
-        told[who] = {}
-        for kind, preset in PRESETS.items():
-            came, _ = _admitted(replace(place, known=rest, policy=preset(place.policy)), groups)
-            told[who][kind] = sum(came) / len(came)
-    return told
 
 
 def _memories(place: World, groups: Sequence[Sequence[Row]]) -> list[Case]:
@@ -262,7 +228,7 @@ def _memories(place: World, groups: Sequence[Sequence[Row]]) -> list[Case]:
     return cases
 
 
-def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool], list[bool]]:
+def admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool], list[bool]]:
     """Whether a row of each group, and each good row, came in, when all lie in one feed."""
     settings = place.settings
     rows = [*place.good, *(row for group in groups for row in group)]
@@ -282,20 +248,3 @@ def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool]
         attacked.append(any(came[start : start + len(group)]))
         start += len(group)
     return attacked, came[: len(place.good)]
-
-
-def taken_over(tier: Tier, runs: int, delay: int, history: int) -> int:
-    """How many of `runs` false rows of a listed source come in, one a run, each withdrawn `delay` runs later.
-
-    An established source passes alone here, as the atlas's policy has it.
-    """
-    guard, accepted = ConsensusGuard(established_alone=True), []  # type: ConsensusGuard, list[int]
-    for run in range(runs):
-        withdrawn = sum(run - one >= delay for one in accepted)
-        now = reliability(tier, Record(history, withdrawn)).tier
-        if now is None:
-            continue
-        claim = Claim(Change("UPDATE", "follows"), Support(1, 1, now, {now: 1}, ("it",)))
-        if guard.judge(claim).decision == "pass":
-            accepted.append(run)
-    return len(accepted)

@@ -79,9 +79,8 @@ class Reason:
     def of(cls, verdict: Verdict) -> "Reason":
         """The reason that a verdict gives."""
         about = dict(verdict.evidence)
-        return cls(
-            about.get("rule", verdict.guard), about.get("column", ""), about.get("value", ""), verdict.explanation
-        )
+        rule, column = about.get("rule", verdict.guard), about.get("column", "")
+        return cls(rule, column, about.get("value", ""), verdict.explanation)
 
 
 def finding(guard: str, decision: Decision, column: str, value: str, problem: str, remedy: str) -> Verdict:

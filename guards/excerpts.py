@@ -24,6 +24,7 @@ from guards.patterns import INSTRUCTIONS
 from guards.sensitivity import InstructionGuard, folded, hits
 
 _PLAIN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_ASKED = re.compile(r"\?[.!?\s]*$")
 _LINES = re.compile(r"[\r\n\u2028\u2029]+")
 
 SPOKEN = 0.4
@@ -80,14 +81,18 @@ def orders_in(text: str) -> str:
     return InstructionGuard().order(visible(text))
 
 
-def spoken_in(sentence: str) -> str:
-    """What in the sentences of a passage speaks to a reader; the capitals of a title excuse no order there."""
-    return _prose_guard().order(visible(sentence), prose=True)
+def spoken_in(sentence: str, threshold: float = SPOKEN) -> str:
+    """What in the sentences of a passage speaks to a reader.
+
+    The capitals of a title excuse no order there, and what ends in a question mark states nothing, whatever it is.
+    """
+    plain = visible(sentence)
+    return _prose_guard(threshold).order(plain, prose=True) or ("a question" if _ASKED.search(plain) else "")
 
 
 @cache
-def _prose_guard() -> InstructionGuard:
-    return InstructionGuard(model=replace(shipped(), threshold=SPOKEN))
+def _prose_guard(threshold: float) -> InstructionGuard:
+    return InstructionGuard(model=replace(shipped(), threshold=threshold))
 
 
 def attack_in(text: str) -> str:

@@ -113,7 +113,9 @@ class MemoryGuard:
         """What of a memory's text may be used; a fact, and one that led to an action, is used whole or not at all."""
         passage = not memory.action and memory.triple is None
         read = self.passages(query, memory.text) if passage else Excerpt(memory.text)
-        order = read.problem or self.orders(beside(query, statements(read.text) if memory.action else read.text))
+        if read.problem or (passage and self.orders is orders_in):
+            return read  # what is left was looked at by the same rules, and at the threshold of a passage
+        order = self.orders(beside(query, statements(read.text) if memory.action else read.text))
         return Excerpt("", read.cut, order) if order else read
 
     def _path(self, query: str, memory: Memory) -> Path:

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The modules of the benchmark by name."""
     monkeypatch.syspath_prepend(str(REPOSITORY))
-    names = ("security", "security_defences", "security_memories", "security_report", "security_rows")
+    names = ("security", "security_defences", "security_memories", "security_price", "security_report", "security_rows")
     return SimpleNamespace(**{name: import_module(f"benchmarks.{name}") for name in names})
 
 
@@ -76,7 +76,7 @@ def test_false_rows_stay_out_and_good_ones_come_in(bench: SimpleNamespace) -> No
     rows = bench.security_rows
     place = rows.world(tools(bench), 6)
     groups = [*rows.lone(place), *rows.repeated(place), *rows.sybil(place)]
-    attacked, good = rows._admitted(place, groups)
+    attacked, good = rows.admitted(place, groups)
     assert not any(attacked)
     assert all(good)
     unguarded = bench.security_defences.baselines(rows._memories(place, [[one] for one in place.good[:8]]), place.tools)
@@ -86,7 +86,7 @@ def test_false_rows_stay_out_and_good_ones_come_in(bench: SimpleNamespace) -> No
 
 def test_a_source_that_is_taken_over_costs_more_the_later_it_is_found_out(bench: SimpleNamespace) -> None:
     for tier in ("established", "authoritative"):
-        counts = [bench.security_rows.taken_over(tier, 24, delay, 1000) for delay in (1, 3, 6)]
+        counts = [bench.security_price.taken_over(tier, 24, delay, 1000) for delay in (1, 3, 6)]
         assert counts == sorted(set(counts))
         assert 0 < counts[0] < counts[-1] < 24
 
@@ -94,8 +94,7 @@ def test_a_source_that_is_taken_over_costs_more_the_later_it_is_found_out(bench:
 def test_strict_keeps_out_what_strangers_and_one_source_say_alone_and_says_what_that_costs(
     bench: SimpleNamespace,
 ) -> None:
-    rows = bench.security_rows
-    told = rows.waiting(rows.world(tools(bench), 4))
+    told = bench.security_price.waiting(bench.security_rows.world(tools(bench), 4))
     assert [ways["ours, strict"] for ways in told.values()] == [1.0, 1.0, 0.0, 0.0]
     assert [ways["ours"] for ways in told.values()] == [1.0, 1.0, 1.0, 1.0]
 
