@@ -9,7 +9,8 @@ be honest. Here each memory is asked, in this order; the first that speaks again
 
     instruction   does its text give orders to the reader? (questions logged with their outcome do not) Of a passage
                   the sentences that do are left out, and the rest goes on ("cut" where it passes; guards/excerpts.py)
-    trigger       is it still about the question without the words that it shares with it letter by letter?
+    trigger       is it still about the question without the words that it shares with it letter by letter, and free
+                  of a phrase that fetched another memory which is not?
                   (AgentPoison, arXiv 2407.12784: poison is found by a phrase, not by its matter)
     lesson        was this end found false for this matter before?
     divergence    does more independent trust speak against its end than `tau` allows? (guards/divergence.py)
@@ -31,9 +32,10 @@ from guards.divergence import Divergence, Voice, divergences
 from guards.excerpts import Excerpt, beside, excerpt, orders_in, statements
 from guards.lessons import Embed, Lesson, Lessons, consult
 from guards.origins import Statement, independent
-from guards.paths import Path, PathReader, TextReader, content, of_triple, shared_runs, without
+from guards.paths import Path, PathReader, TextReader, of_triple
 from guards.recalls import USED, Memory, MemoryPolicy, Recall, Review, Rule, Weighed
 from guards.sources import Sources, Tier
+from guards.triggers import fetched, stripped
 from registry.text import normalise
 
 __all__ = ["Memory", "MemoryGuard", "MemoryPolicy", "PathJudge", "Recall", "Review", "Weighed", "lesson_of"]
@@ -93,6 +95,8 @@ class MemoryGuard:
             self._alone(case.query, memory, read, path, near, at)
             for memory, read, path, near in zip(case.memories, excerpts, paths, related, strict=True)
         ]
+        phrases = fetched(case, [rule == "trigger" for rule, _ in first], self.policy)
+        first = [each if each[0] or not phrase else _by(phrase) for each, phrase in zip(first, phrases, strict=True)]
         far = self._divergences(case, paths, matter, first)
         problem, calls = self._judged(case.query, paths)
         items = []
@@ -130,9 +134,9 @@ class MemoryGuard:
         texts = [case.query]
         pairs: list[tuple[int, int] | None] = []
         for memory in case.memories:
-            stripped = self._stripped(case, memory)
-            pairs.append((len(texts) + 1, len(texts) + 2) if stripped else None)
-            texts += [memory.text, *stripped]
+            rest = stripped(case.query, memory.text, self.policy)
+            pairs.append((len(texts) + 1, len(texts) + 2) if rest else None)
+            texts += [memory.text, *rest]
         vectors: Any = self.embed(texts)
         related, matter, place = [], [], 1
         for pair in pairs:
@@ -140,19 +144,6 @@ class MemoryGuard:
             matter.append(float(vectors[0] @ vectors[place]) >= self.policy.about)
             place += 3 if pair else 1
         return related, matter
-
-    def _stripped(self, case: Recall, memory: Memory) -> tuple[str, ...]:
-        """Question and memory without the runs of words that they share, where these may be a trigger.
-
-        They are the question itself, and no trigger, where they make up most of what it says.
-        """
-        shared = shared_runs(case.query, memory.text, self.policy.trigger_words)
-        runs = [run for run in shared if len(content(" ".join(run))) > 1]
-        left, whole = len(content(without(case.query, runs))), len(content(case.query))
-        rest = without(memory.text, runs)
-        if not runs or not content(rest) or left <= (1 - self.policy.same_question) * whole:
-            return ()
-        return without(case.query, runs), rest
 
     def _alone(
         self, query: str, memory: Memory, read: Excerpt, path: Path, related: float, at: date
@@ -255,6 +246,11 @@ class MemoryGuard:
             decision, words = "pass", f"{len(kept)} of {total} memories may be relied on"
         dropped = tuple((item.rule, f"{item.memory.id}: {item.words}") for item in items if item.rule)
         return Verdict(self.name, decision, words, scores, dropped)
+
+
+def _by(phrase: str) -> tuple[Rule, str]:
+    """What speaks against a memory that came by a trigger."""
+    return "trigger", f'the words "{phrase}" fetched a memory about something else too'
 
 
 def _in_part(memory: Memory, read: Excerpt) -> Memory:

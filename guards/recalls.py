@@ -61,6 +61,7 @@ class MemoryPolicy:
         trust: least trust behind a memory's end: 3 is three weak sources, or an established or authoritative one.
         about: cosine with the question from which a memory is about the same matter, and votes on it.
         trigger_words: shortest run of words, shared letter by letter, that may be a trigger; two must mean something.
+        phrase: how many words that mean something a trigger has that speaks against every memory that holds it.
         related: least cosine between question and memory without the shared runs.
         same_question: share of the question's words from which shared runs are the question itself and no trigger.
         near_copy: overlap from which two texts are one (guards/copies.py).
@@ -71,6 +72,7 @@ class MemoryPolicy:
     trust: float = 3.0
     about: float = 0.8
     trigger_words: int = 3
+    phrase: int = 4
     related: float = 0.25
     same_question: float = 0.75
     near_copy: float = NEAR_COPY
