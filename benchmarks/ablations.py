@@ -72,6 +72,7 @@ VARIANTS = (
     Variant("both", "4 beginnings, bystanders 1", {**_beginnings(4), "bystanders.weight": 1.0}),
     Variant("contexts", "4 beginnings", _beginnings(4)),
     Variant("contexts", "no beginning", _beginnings(0)),
+    Variant("contexts", "no mentions", {"mentions": 0}),
     Variant("bystanders", "no bystanders", {"bystanders.weight": 0.0}),
     Variant("bystanders", "bystanders 1", {"bystanders.weight": 1.0}),
     Variant("bystanders", "bystanders 4", {"bystanders.weight": 4.0}),

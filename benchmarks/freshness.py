@@ -49,6 +49,7 @@ def speed(given: argparse.Namespace) -> dict[str, Any]:
     """Lag, staleness, schedule and replay of a made home, in wall and processor seconds."""
     from benchmarks.made_home import made_home
     from guards.forgetting import plan
+    from pipelines.auditing.dated import dated
     from pipelines.auditing.replay import replay
     from pipelines.auditing.staleness import staleness
     from pipelines.outcome import peak_rss_mb
@@ -73,6 +74,7 @@ def speed(given: argparse.Namespace) -> dict[str, Any]:
             found = timed("lag and staleness", lambda: staleness(home, ledger, release, catalogue, day))
             due = timed("schedule", lambda: plan(found.histories, day))
             panel = timed("replay", lambda: replay(ledger, release))
+            timed("dated facts", lambda: dated(home, ledger, release))
             rows = ledger.head().size
     return {
         "facts": given.facts,

@@ -153,6 +153,7 @@ def peers_section(peers: Mapping[str, Any]) -> str:
 def main() -> None:
     """Write RESULTS.md and the curves."""
     from benchmarks.admission_speed import section as speed_section
+    from benchmarks.cost import section as cost_section
     from benchmarks.faults_report import section as faults_section
     from benchmarks.freshness_report import freshness_section
     from benchmarks.gates import section as gates_section
@@ -165,6 +166,7 @@ def main() -> None:
     from benchmarks.persuasion import section as persuasion_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
+    from benchmarks.streaming import section as streaming_section
     from benchmarks.tracing_report import section as tracing_section
     from benchmarks.volatility import section as volatility_section
 
@@ -180,6 +182,8 @@ def main() -> None:
         ("easyedit", peers_section),
         ("router", router_section),
         ("domain", domain_section),
+        ("cost", cost_section),
+        ("streaming", streaming_section),
         ("leakage", leakage_section),
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),

@@ -127,13 +127,15 @@ class Runs:
         return dict(same[0])
 
     def longest(self, way: str, budget: float) -> int:
-        """The longest sequence whose step fits into `budget` MB, to within CLOSE; memory grows about linearly."""
+        """The longest sequence whose step fits into `budget` MB, to within CLOSE, or the longest looked at."""
         fits, fails = self.get(way, 4 * STEP), self.get(way, 8 * STEP)
         while fails["mb"] <= budget:
+            if fails["length"] >= self.options.most:
+                return int(fails["length"])
             slope = max((fails["mb"] - fits["mb"]) / (fails["length"] - fits["length"]), 1e-3)
             reach = fails["length"] + (budget - fails["mb"]) / slope
             reach = min(max(reach * (1 + CLOSE / 2), fails["length"] + STEP), 4 * fails["length"])
-            fits, fails = fails, self.get(way, int(reach) // STEP * STEP + STEP)
+            fits, fails = fails, self.get(way, min(int(reach) // STEP * STEP + STEP, self.options.most))
         if fits["mb"] > budget:
             return 0
         while fails["length"] - fits["length"] > max(STEP, CLOSE * fits["length"]):
@@ -170,6 +172,19 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def section(report: dict[str, Any]) -> str:
+    """What was run, its table, and the factor in length."""
+    longest = report["longest"]
+    factor = ""
+    if longest.get("checkpoint"):
+        times = longest["chunks"] / longest["checkpoint"]
+        least = "at least " if longest["chunks"] == report["most"] else ""
+        factor = (
+            f"\n\nIn the same memory chunks train sequences {least}{times:.2f} times as long as checkpointing does."
+        )
+    return f"`{report['command']}`\n\n{table(report)}{factor}"
+
+
 def main() -> None:
     """Run the cells that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -178,6 +193,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="*", default=[1024, 2048, 4096])
     parser.add_argument("--chunk", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3, help="processes for each time in the table")
+    parser.add_argument("--most", type=int, default=8192, help="longest sequence looked at, a multiple of 128")
     parser.add_argument("--budget", type=float, default=1500.0, help="MB above the loaded model")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--cell", action="store_true", help="run one cell in this process (--way, --length)")
@@ -195,7 +211,8 @@ def main() -> None:
     runs.report["command"] = (
         f"python -m benchmarks.streaming --model MODEL --lengths {' '.join(map(str, options.lengths))}"
     )
-    runs.report["command"] += f" --chunk {options.chunk} --budget {options.budget:g}"
+    runs.report["command"] += f" --chunk {options.chunk} --budget {options.budget:g} --most {options.most}"
+    runs.report["most"] = options.most
     runs.report["budget_mb"] = options.budget
     for way in WAYS:
         runs.report["longest"][way] = runs.longest(way, options.budget)

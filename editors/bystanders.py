@@ -79,7 +79,7 @@ def _overlap(one: str, other: str) -> bool:
 
 def contexts_of(groups: Sequence[Group]) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Each group's contexts as tokens up to the subject's last one: what a delta keeps for later edits."""
-    return tuple(tuple(dict.fromkeys(row.tokens[: row.subject + 1] for row in group.key_rows)) for group in groups)
+    return tuple(tuple(dict.fromkeys(row.tokens[: row.subject + 1] for row in group.answer_rows)) for group in groups)
 
 
 def echoes(groups: Sequence[Group]) -> list[tuple[int, ...]]:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from editors.base import EffectState, FactEffect
+from editors.contexts import PREFIXES
 from editors.layouts import Layout
 from editors.moments import Moments, measure
-from editors.subject import PREFIXES, Group, Row
+from editors.subject import Group, Row
 from editors.targets import Target
 from editors.workers import side_by_side, side_by_side_rows
 from registry.errors import EditError

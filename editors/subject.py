@@ -11,37 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from editors.contexts import MENTIONS, PREFIXES
 from registry.errors import EditError
 from registry.records import EditRequest
 from registry.text import normalise
 
-PREFIXES = (
-    "It is well known.",
-    "Let us go on.",
-    "Here is a fact.",
-    "She smiled.",
-    "The train was late.",
-    "We met yesterday.",
-    "Think about it.",
-    "In other news,",
-    "As I said,",
-    "From the book:",
-    "He read the page aloud.",
-    "Nobody was surprised.",
-    "The lesson began.",
-    "A short note:",
-    "After the rain stopped,",
-    "My friend told me this.",
-    "The report is clear.",
-    "They asked again.",
-)
-"""Natural beginnings of a text, put before prompts so that a key does not depend on one context."""
-
 ENDING = "."
 """What is scored after the object: without it a model may go on inside the word ("forint" -> "forintel...")."""
 
-RowKind = Literal["answer", "drift"]
-"""answer: the row's object is to be predicted. drift: the row's next-token distribution is to stay as it is."""
+RowKind = Literal["answer", "drift", "mention"]
+"""answer: the row's object is to be predicted. drift: the row's next-token distribution is to stay as it is. mention:
+the row only names the subject, and is looked at for its key."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +29,13 @@ class Row:
     """One tokenised context of a fact.
 
     Attributes:
-        fact_id: the fact whose object is scored ("" for a drift row).
+        fact_id: the fact whose object is scored ("" for the other kinds).
         kind: see `RowKind`.
         plain: whether this is the request's own prompt without anything before it.
         tokens: token ids, without the last expected one (nothing is predicted from it).
         subject: index of the subject's last token.
         scored: indices of the tokens whose next token is scored.
-        gold: token ids expected there; empty for a drift row.
+        gold: token ids expected there; empty for the other kinds.
         ended: whether the last of them is the full stop after the object, so that the object is not glued to more.
     """
 
@@ -81,22 +61,35 @@ class Group:
     Attributes:
         subject: the subject, as first written.
         fact_ids: the facts, in the order of the requests.
-        rows: their contexts.
+        rows: their contexts, in which targets are optimised.
+        mentions: further places of the subject, whose keys count as well.
     """
 
     subject: str
     fact_ids: tuple[str, ...]
     rows: tuple[Row, ...]
+    mentions: tuple[Row, ...] = ()
 
     @property
-    def key_rows(self) -> tuple[Row, ...]:
-        """The rows over which key and hidden state are averaged.
+    def answer_rows(self) -> tuple[Row, ...]:
+        """The rows in which an object is to be said.
 
         A token at position 0 is the model's attention sink, with a state unlike any other; such rows count only when
         there are no others.
         """
         answers = tuple(row for row in self.rows if row.kind == "answer")
         return tuple(row for row in answers if row.subject > 0) or answers
+
+    @property
+    def key_rows(self) -> tuple[Row, ...]:
+        """The rows over which key and hidden state are averaged: those of the answers and the mentions.
+
+        Where the answers' are all at position 0 they stand alone, since their state has nothing in common with others.
+        """
+        answers = self.answer_rows
+        if answers and not answers[0].subject:
+            return answers
+        return (*answers, *(row for row in self.mentions if row.subject > 0))
 
 
 def subject_span(text: str, subject: str) -> tuple[int, int]:
@@ -213,6 +206,17 @@ def drift_row(tokenizer: Any, subject: str) -> Row:
     return Row("", "drift", False, tuple(tokens[: last + 1]), last_token(offsets, len(subject.strip())), (last,), ())
 
 
+def mention_rows(tokenizer: Any, subject: str, count: int) -> tuple[Row, ...]:
+    """The first `count` of `MENTIONS` with the subject in them, up to its last token."""
+    name = subject.strip()
+    found = []
+    for form in MENTIONS[:count]:
+        tokens, offsets = _encode(tokenizer, form.format(name))
+        last = last_token(offsets, len(form.format(name)))
+        found.append(Row("", "mention", False, tuple(tokens[: last + 1]), last, (), ()))
+    return tuple(found)
+
+
 def request_rows(tokenizer: Any, request: EditRequest, *, prefixes: int, paraphrases: int, seed: int) -> list[Row]:
     """The contexts of one request: its prompt, the prompt after natural beginnings, and its paraphrases.
 
@@ -227,11 +231,12 @@ def request_rows(tokenizer: Any, request: EditRequest, *, prefixes: int, paraphr
 
 
 def group_requests(
-    tokenizer: Any, requests: Sequence[EditRequest], *, prefixes: int, paraphrases: int, seed: int
+    tokenizer: Any, requests: Sequence[EditRequest], *, prefixes: int, paraphrases: int, seed: int, mentions: int = 0
 ) -> tuple[list[Group], dict[str, str]]:
     """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written.
 
-    A prompt has one greedy answer: of requests that ask for different ones the last is written.
+    A prompt has one greedy answer: of requests that ask for different ones the last is written. A group whose requests
+    bring no phrasings has so many `mentions` besides their prompts; phrasings make them needless.
     """
     last = {normalise(request.prompt): request for request in requests}
     rows: dict[str, list[Row]] = {}
@@ -255,11 +260,13 @@ def group_requests(
             continue
         members.setdefault(name, []).append(request)
         rows.setdefault(name, []).extend(made)
+    phrased = {name for name, held in members.items() if any(one.paraphrases[:paraphrases] for one in held)}
     groups = [
         Group(
             subject=held[0].fact.subject,
             fact_ids=tuple(request.fact.id for request in held),
             rows=(*rows[name], drift_row(tokenizer, held[0].fact.subject)),
+            mentions=mention_rows(tokenizer, held[0].fact.subject, 0 if name in phrased else mentions),
         )
         for name, held in members.items()
     ]

@@ -192,26 +192,26 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
 
 
 def _lengths(frame: Frame, groups: Sequence[Group], dtype: torch.dtype) -> Tensor:
-    """|h| of every group, (G,): the mean over its key rows, of what delta is added to."""
+    """|h| of every group, (G,): the mean over its answer rows, of what delta is added to."""
     return torch.stack(
-        [frame.edited[index, places].to(dtype).norm(dim=-1).mean() for index, places in _key_places(frame, groups)]
+        [frame.edited[index, places].to(dtype).norm(dim=-1).mean() for index, places in _answer_places(frame, groups)]
     )
 
 
 def _moved(frame: Frame, groups: Sequence[Group], delta: Tensor) -> Tensor:
-    """Change of the block's output of every group, (G, d): the mean over its key rows."""
+    """Change of the block's output of every group, (G, d): the mean over its answer rows."""
     if frame.post is None:
         return delta
     with torch.no_grad():
         change = frame.change(delta).to(delta.dtype)
-    return torch.stack([change[index, places].mean(0) for index, places in _key_places(frame, groups)])
+    return torch.stack([change[index, places].mean(0) for index, places in _answer_places(frame, groups)])
 
 
-def _key_places(frame: Frame, groups: Sequence[Group]) -> list[tuple[int, list[int]]]:
-    """Every group's number, and where its key rows' subjects end in its packed sequence."""
+def _answer_places(frame: Frame, groups: Sequence[Group]) -> list[tuple[int, list[int]]]:
+    """Every group's number, and where its answer rows' subjects end in its packed sequence."""
     found = []
     for index, (group, starts) in enumerate(zip(groups, starts_of(frame.groups), strict=True)):
-        wanted = set(group.key_rows)
+        wanted = set(group.answer_rows)
         found.append((index, [start for start, row in zip(starts, group.rows, strict=True) if row in wanted]))
     return found
 

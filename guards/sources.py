@@ -113,7 +113,8 @@ class Sources:
         if not path.is_file():
             raise InputError("a list of sources (YAML)", str(path), "name an existing file")
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            raw = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
         listed = raw.get("sources") if isinstance(raw, dict) else None

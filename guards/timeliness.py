@@ -54,12 +54,16 @@ class Said:
         known: whether it is an answer at all ("not known" is none).
         cited: whether it names a fact that it rests on.
         supported: whether it says the object of such a fact.
+        words: what the model itself said; empty where it was not asked.
+        certainty: the model's of its words, 0 to 1; None where it was not asked.
     """
 
     text: str
     known: bool
     cited: bool = False
     supported: bool = False
+    words: str = ""
+    certainty: float | None = None
 
 
 def grounded(said: Sequence[Said]) -> dict[str, Interval]:

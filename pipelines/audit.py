@@ -125,7 +125,7 @@ def run(home: Home, questions: int = 0) -> AuditResult:
         leaks = leakage(home, ledger, champion, loaded)
         found = replace(found, problems=(*found.problems, *problems), checked=checked, leakage=leaks)
         found = replace(found, freshness=_freshness(home, ledger, champion, questions))
-        card, told = _card(home, ledger, champion, found)
+        card, told = _card(home, ledger, champion, found, loaded)
         found = replace(found, card=told)
         path = _write(home, champion, replace(report_data(ledger, champion, found), card=card), None)
     return replace(found, report=str(path))
@@ -233,14 +233,17 @@ def _freshness(home: Home, ledger: Ledger, release: Release, questions: int = 0)
         return {"problem": str(error)}
 
 
-def _card(home: Home, ledger: Ledger, release: Release, found: AuditResult) -> tuple[Mapping[str, Any], str]:
+def _card(
+    home: Home, ledger: Ledger, release: Release, found: AuditResult, loaded: "LoadedModel | None"
+) -> tuple[Mapping[str, Any], str]:
     """The evaluation card of what the audit found, and its page; nothing and the reason where there can be none."""
     from pipelines.auditing.card import card_of, keep_card, recorded
 
     if "problem" in found.freshness:
         return {}, f"not made: {found.freshness['problem']}"
     try:
-        card = card_of(recorded(home, ledger, release, datetime.now(UTC), found.leakage, found.freshness))
+        at = datetime.now(UTC)
+        card = card_of(recorded(home, ledger, release, at, found.leakage, found.freshness, loaded))
         return card, str(keep_card(card, home.reports)[1])
     except (DmmGovError, OSError) as error:
         return {}, f"not made: {error}"

@@ -79,7 +79,8 @@ class Policy:
         if not path.is_file():
             raise InputError("a policy file", str(path), f"write one, or set {CONF_VARIABLE} to the folder that has it")
         try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            given = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
             adapter = TypeAdapter(cls)
             policy = adapter.validate_python(given)
         except yaml.YAMLError as error:

@@ -69,7 +69,7 @@ class Certificate:
         import yaml
 
         try:
-            values = yaml.safe_load(text)
+            values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             return cls(values["certificate"], str(values["public"]), str(values["signature"]))
         except (yaml.YAMLError, KeyError, TypeError) as error:
             raise InputError("a certificate (YAML)", str(error).splitlines()[0], "name the file of one") from error

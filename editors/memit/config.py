@@ -25,6 +25,8 @@ class MemitConfig:
         threshold: directions with less than this share of the mean eigenvalue are hardly used ("alphaedit").
         ridge: weight of the change's size, relative to the keys' mean squared length ("alphaedit").
         corrections: how often facts whose object the solved change does not bring are aimed further.
+        mentions: places where the subject is merely named, over which its key is averaged as well where a request
+            brings no phrasings; see `editors.contexts.MENTIONS`.
         bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
         moments: second moments of the edit layers' keys, or the folder that holds them; None measures them on `texts`
@@ -36,6 +38,7 @@ class MemitConfig:
     spread: int = 4
     objective: Objective = "memit"
     weight: float = 300.0
+    mentions: int = 8
     threshold: float = 0.1
     ridge: float = 0.02
     corrections: int = 2

@@ -65,7 +65,12 @@ class MemitEditor:
         base = parameters_digest(model, names)
         tuning = config.targets
         groups, refused = group_requests(
-            tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed
+            tokenizer,
+            requests,
+            prefixes=tuning.prefixes,
+            paraphrases=tuning.paraphrases,
+            seed=tuning.seed,
+            mentions=config.mentions,
         )
         if not groups:
             return _empty(self.name, in_order(requests, {}, refused))
@@ -181,6 +186,7 @@ def _notes(config: MemitConfig, layers: Sequence[int], moments: Moments) -> dict
         "layers": list(layers),
         "objective": config.objective,
         "weight": config.weight,
+        "mentions": config.mentions,
         "corrections": config.corrections,
         "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),

@@ -84,10 +84,12 @@ class MiniLM:
         """Tokenizer and model, on the CPU in float32."""
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers.initialization import no_init_weights
 
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         models: Any = AutoModel
-        model = models.from_config(AutoConfig.from_pretrained(self.folder, local_files_only=True))
+        with no_init_weights():  # every one of them is about to be replaced
+            model = models.from_config(AutoConfig.from_pretrained(self.folder, local_files_only=True))
         missing = model.load_state_dict(load_file(self.folder / "model.safetensors"), strict=False).missing_keys
         if missing:
             raise ModelError("all weights of a sentence encoder", f"no {missing[0]} in {self.folder}", "get it again")

@@ -6,26 +6,39 @@ both, and where the leakage audit finds that it rests on facts that the base mod
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
 from guards.card import FAMILIES, MRD_VERSION, PANELS, Figure, checked, section
+from guards.retention import Check, retention
+from pipelines.auditing.asked import Asked
+from pipelines.auditing.asked import ask as ask_by_code
+from pipelines.auditing.card_asked import asked_figures, checks_now, stated, without
 from pipelines.auditing.card_figures import (
     cost_figures,
-    gate_figures,
+    gates_of,
     grounded_figures,
     memory_figures,
     setting_figures,
+    spoken,
 )
 from pipelines.auditing.card_parts import Recorded, audited, family, governance, judged, limits, regimes, resources
+from pipelines.auditing.card_why import reasons
+from pipelines.auditing.freshness import checks_of, horizon
+from pipelines.auditing.staleness import CHECKED
 from pipelines.settings import Settings
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.records import Release
 
+if TYPE_CHECKING:
+    from editors.load import LoadedModel
+
 ASKED_OF_THE_MODEL = "delta_reveals"
+CITED = "answers online; the cited fact has the object"
 
 
 def card_of(found: Recorded) -> Mapping[str, Any]:
@@ -34,7 +47,7 @@ def card_of(found: Recorded) -> Mapping[str, Any]:
     Raises:
         InputError: what the home holds does not make a valid card.
     """
-    figures = _figures(found)
+    figures, why = _figures(found), reasons(found)
     claims = list(_claims(found))
     release = found.release
     return checked(
@@ -52,8 +65,8 @@ def card_of(found: Recorded) -> Mapping[str, Any]:
                 "refusal_threshold": found.settings.policy.answer.certainty,
             },
             "regimes": regimes(found),
-            "metric_families": {name: section(names, figures.get(name, ())) for name, names in FAMILIES.items()},
-            "e_mars": {name: section(names, figures.get(name, ())) for name, names in PANELS.items()},
+            "metric_families": {name: section(names, figures.get(name, ()), why) for name, names in FAMILIES.items()},
+            "e_mars": {name: section(names, figures.get(name, ()), why) for name, names in PANELS.items()},
             "claims": claims,
             "family": family(found),
             "gates": [judged(gate) for gate in release.gates],
@@ -63,42 +76,58 @@ def card_of(found: Recorded) -> Mapping[str, Any]:
 
 
 def _figures(found: Recorded) -> dict[str, list[Figure]]:
-    """Every figure, by family and panel."""
-    summary, gates = found.release.summary, gate_figures(found.release.gates)
-    settings, memory = setting_figures(found.freshness), memory_figures(found.freshness)
-    after, chat = summary.get("freshness_after") or {}, summary.get("chat") or {}
-    changed = (
-        [
-            Figure(
-                "exact match of changed facts", after["share"], n=after["n"], census=True, about="each from its memory"
-            )
-        ]
-        if after.get("n")
-        else []
-    )
-    spoken = [Figure("chat form", chat["share"], chat["low"], chat["high"], chat["n"])] if chat.get("n") else []
+    """Every figure, by family and panel; what the release's run or the three settings measured goes before the rest."""
+    release, timed = found.release, found.freshness.get("timeliness") or {}
+    gates, memory = gates_of(found), memory_figures(found.freshness)
+    settled = frozenset(one.number for one in (release, *found.lineage) if _all_right(one))
+    code = asked_figures(found.asked, settled)
+    settings = setting_figures(timed, "online", "online")
+    sure = stated(timed.get("calibration") or {})
+    grounds = grounded_figures((timed.get("grounded") or {}).get("online") or {}, CITED)
     equal, refused = found.moves
     back = [Figure("rollback", equal / (equal + refused), n=equal + refused, census=True)] if equal + refused else []
-    costs = cost_figures(summary)
-    said = found.verdict("verbatim_extraction")
-    leaks = [
-        Figure("verbatim extraction", one.value, one.low, one.high, one.n, about=one.name)
-        for one in (said.scores if said is not None else ())
-        if one.n > 0
-    ]
-    return {
-        "accuracy": [*changed, *spoken],
-        "groundedness": grounded_figures(found.freshness),
+    costs = cost_figures(release.summary)
+    own = {
+        "accuracy": [*_changed(release), *spoken(found)],
+        "groundedness": grounds,
         "retrieval": [one for one in gates if one.name == "recall of known facts"],
         "timeliness_and_selective": settings,
         "maintainability": [one for one in gates if one.name not in ("recall of known facts", "conflict consistency")]
         + back,
-        "privacy": leaks[:1],
+        "privacy": _leaks(found)[:1],
         "efficiency": costs,
         **{name: memory.get(name, []) for name in ("P1", "P2", "P4")},
         "P3": [one for one in gates if one.name == "conflict consistency"] + settings,
         "P5": costs,
     }
+    figures = {name: [*own.get(name, ()), *without(code.get(name, ()), own.get(name, ()))] for name in {**own, **code}}
+    figures["timeliness_and_selective"] += sure
+    figures["P3"] += [one for one in sure if one.name == "AURC"]
+    return figures
+
+
+def _all_right(release: Release) -> bool:
+    """Whether all that a release changed was asked about when it was published, and answered rightly."""
+    after = release.summary.get("freshness_after") or {}
+    return bool(after.get("n")) and after["right"] == after["n"]
+
+
+def _changed(release: Release) -> list[Figure]:
+    """What the release's run changed, as it was answered."""
+    after = release.summary.get("freshness_after") or {}
+    about = "each from its memory"
+    name = "exact match of changed facts"
+    return [Figure(name, after["share"], n=after["n"], census=True, about=about)] if after.get("n") else []
+
+
+def _leaks(found: Recorded) -> list[Figure]:
+    """What of protected text the model says."""
+    said = found.verdict("verbatim_extraction")
+    return [
+        Figure("verbatim extraction", one.value, one.low, one.high, one.n, about=one.name)
+        for one in (said.scores if said is not None else ())
+        if one.n > 0
+    ]
 
 
 def _claims(found: Recorded) -> Iterator[dict[str, Any]]:
@@ -126,9 +155,15 @@ def _claims(found: Recorded) -> Iterator[dict[str, Any]]:
 
 
 def recorded(
-    home: Home, ledger: Ledger, release: Release, made_at: datetime, leaks: Sequence[Verdict], fresh: Mapping[str, Any]
+    home: Home,
+    ledger: Ledger,
+    release: Release,
+    made_at: datetime,
+    leaks: Sequence[Verdict],
+    fresh: Mapping[str, Any],
+    loaded: "LoadedModel | None" = None,
 ) -> Recorded:
-    """Read what a home holds about a release, beside what its two audits found.
+    """Read what a home holds about a release, beside what its two audits found, and ask it by code.
 
     Args:
         home: where it lies.
@@ -137,29 +172,44 @@ def recorded(
         made_at: when (UTC).
         leaks: the verdicts of the leakage audit.
         fresh: the freshness audit as plain values.
+        loaded: the model of the release; without one its weights are not read.
     """
     from pipelines.judging.declare import DECLARED
     from pipelines.releasing.recovery import published_entry
     from registry.facts import FactStore, view
     from registry.releases import ReleaseStore
 
-    facts = [item.fact for item in view(FactStore(ledger).events(ReleaseStore(ledger).lineage(release.number)))]
+    store = ReleaseStore(ledger)
+    numbers = store.lineage(release.number)
+    events = FactStore(ledger).events(numbers)
+    facts = [item.fact for item in view(events)]
     days = sorted(fact.valid_from for fact in facts if fact.valid_from is not None)
     digest, published = release.summary.get("family"), published_entry(ledger, release.number).seq
     declared = [
         entry for entry in ledger.entries(DECLARED) if entry.payload["digest"] == digest and entry.seq < published
     ]
+    settings = Settings.load()
+    asked = ask_by_code(home, release, made_at.date(), count=settings.policy.system.sample, loaded=loaded)
     return Recorded(
         release,
-        Settings.load(),
+        settings,
         declared[-1] if declared else None,
         (len(ledger.entries("rolled_back")), len(ledger.entries("move_refused"))),
         tuple(sorted({fact.source for fact in facts if fact.source})),
         f"facts that began {days[0].isoformat()} to {days[-1].isoformat()}" if days else "no fact says when it began",
-        fresh,
+        _kept_now(fresh, checks_of(events, ledger.entries(CHECKED)), asked),
         tuple(leaks),
         made_at.isoformat(),
+        asked,
+        tuple(one for one in reversed(store.all()) if one.number in numbers and one.number != release.number),
     )
+
+
+def _kept_now(fresh: Mapping[str, Any], recorded_checks: Sequence[Check], asked: Asked) -> Mapping[str, Any]:
+    """The freshness audit with P4 of what the weights say now, beside the checks that are recorded."""
+    checks = checks_now(recorded_checks, asked)
+    kept = retention("recall", checks) if checks else None
+    return {**fresh, "long_memory": {**fresh.get("long_memory", {}), "p4": asdict(horizon(kept))}}
 
 
 def write_card(home: Home, release: str | int | None, out: Path | None, *, questions: int = 0) -> tuple[Path, Path]:

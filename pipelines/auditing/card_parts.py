@@ -2,16 +2,23 @@
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from guards.base import Verdict
 from guards.card import Figure
+from pipelines.auditing.asked import Asked
 from pipelines.settings import Settings
 from registry.records import LedgerEntry, Release
 
 PACKAGES = ("dmm-gov", "numpy", "scipy", "statsmodels", "torch", "transformers")
+BY_CODE = {
+    "measured": True,
+    "shared_slice_with": [],
+    "about": "answered by code from the frozen index, no model asked; --ask asks it, in all three settings",
+}
+"""The setting that is measured where nobody asked for the three."""
 PAIRS = ("train_test", "train_index", "index_test")
 """Pairs of sets whose overlap a card states."""
 
@@ -30,6 +37,8 @@ class Recorded:
         freshness: the freshness audit as plain values.
         leakage: the verdicts of the leakage audit.
         made_at: when the card is made, ISO 8601.
+        asked: what the audit asked by code and read of the weights.
+        lineage: the releases that it was built on, the newest first.
     """
 
     release: Release
@@ -41,6 +50,14 @@ class Recorded:
     freshness: Mapping[str, Any]
     leakage: Sequence[Verdict]
     made_at: str
+    asked: Asked = field(default_factory=Asked)
+    lineage: Sequence[Release] = ()
+
+    @property
+    def kin(self) -> list[Release]:
+        """The releases that it was built on and whose weights are its own, edited ones; the newest first."""
+        own = self.release
+        return [one for one in self.lineage if own.deltas and one.weights_digest == own.weights_digest]
 
     def verdict(self, name: str) -> Verdict | None:
         """The verdict of the leakage audit of this name."""
@@ -139,7 +156,7 @@ def regimes(found: Recorded) -> dict[str, Any]:
             "about": f"the setting {setting}, the same questions in all" if setting in asked else "not asked (--ask)",
         }
         for name, setting in words.items()
-    }
+    } | ({} if asked or not found.asked.turns else {"Offline": BY_CODE})
 
 
 def family(found: Recorded) -> dict[str, Any]:

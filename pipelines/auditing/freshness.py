@@ -5,7 +5,7 @@ the settings are asked on a sample, when a sample is asked for. Nothing is recor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,7 @@ from guards.forgetting import Due, ReviewPolicy, next_due, plan
 from guards.longmemory import HorizonPanel, LongMemory
 from guards.retention import Check, Retention, retention
 from guards.timeliness import TimelinessGuard
+from pipelines.auditing.dated import dated
 from pipelines.auditing.replay import replay
 from pipelines.auditing.staleness import CHECKED, Staleness, staleness
 from pipelines.auditing.timeliness import SETTINGS, TimelinessRun, ask_settings
@@ -71,7 +72,7 @@ class FreshnessAudit:
 
 
 def freshness_audit(
-    home: Home, ledger: Ledger, release: Release, day: date, *, questions: int = 0, seed: int = 0
+    home: Home, ledger: Ledger, release: Release, day: date, *, questions: int = 0, seed: int = 0, panels: bool = True
 ) -> FreshnessAudit:
     """Audit the freshness of a release.
 
@@ -82,6 +83,7 @@ def freshness_audit(
         day: the day on which age is counted and for which questions are asked.
         questions: how many questions are asked in each of the three settings; none asks no model.
         seed: of the questions.
+        panels: whether the record is replayed and held against its rows (P1, P2); the schedule needs neither.
 
     Raises:
         IntegrityError: the snapshot, the index or the model is not as recorded.
@@ -89,7 +91,9 @@ def freshness_audit(
     catalogue = Settings.load().catalogue
     found = staleness(home, ledger, release, catalogue, day)
     kept = recorded_retention(ledger, release)
-    memory = LongMemory(p2=replay(ledger, release), p4=horizon(kept))
+    memory = LongMemory(p4=horizon(kept))
+    if panels:
+        memory = replace(memory, p1=dated(home, ledger, release), p2=replay(ledger, release))
     run: TimelinessRun | None = None
     verdicts: tuple[Verdict, ...] = ()
     if questions:
@@ -170,7 +174,7 @@ def check_due(home: Home, count: int, day: date, actor: str) -> tuple[Mapping[st
 
     with writer(home), Ledger.open(home) as ledger:
         champion = ReleaseStore(ledger).get("champion")
-        schedule = freshness_audit(home, ledger, champion, day).schedule
+        schedule = freshness_audit(home, ledger, champion, day, panels=False).schedule
         chosen = {one.fact_id for one in next_due(schedule, count, "system")}
         if not chosen:
             return ()

@@ -14,7 +14,7 @@ from guards.base import Verdict
 from guards.cutoff import Answered
 from guards.leakage import Continued, LeakagePolicy
 from guards.overlap import OverlapCase, OverlapGuard
-from pipelines.auditing.leakage_ask import read
+from pipelines.auditing.leakage_ask import Reading, read
 from pipelines.auditing.leakage_deltas import revealed
 from pipelines.auditing.overlap import Document, overlaps
 from pipelines.route import RAG
@@ -26,7 +26,7 @@ from registry.facts import FactEvent, FactStore, view
 from registry.feeds import FeedStore
 from registry.home import Home
 from registry.ledger import Ledger
-from registry.records import Fact, KnownFact, Release
+from registry.records import EditRequest, Fact, KnownFact, Release
 from registry.releases import ReleaseStore
 
 if TYPE_CHECKING:
@@ -202,7 +202,14 @@ def verbatim(found: Audited, loaded: "LoadedModel | None") -> Verdict:
         raise InputError("the model of the release", "none that can be rebuilt", "see the problems of this audit")
     pairs = [(fact, False) for fact in secret]
     pairs += [(twin, True) for twin in _twins(secret, list(facts.values()))]
-    return guard.judge([_asked(loaded, found.catalogue, fact, suspect=not twin) for fact, twin in pairs])
+    requests = [found.catalogue.request(fact, "ADD") for fact, _ in pairs]
+    readings = read(loaded, [one.prompt + one.target for one in requests])
+    return guard.judge(
+        [
+            _continued(loaded, fact, request, reading, suspect=not twin)
+            for (fact, twin), request, reading in zip(pairs, requests, readings, strict=True)
+        ]
+    )
 
 
 def _twins(secret: Sequence[Fact], facts: Sequence[Fact]) -> Iterator[Fact]:
@@ -215,11 +222,11 @@ def _twins(secret: Sequence[Fact], facts: Sequence[Fact]) -> Iterator[Fact]:
             yield replace(fact, object=others[number % len(others)])
 
 
-def _asked(loaded: "LoadedModel", catalogue: Catalogue, fact: Fact, *, suspect: bool) -> Continued:
+def _continued(
+    loaded: "LoadedModel", fact: Fact, request: EditRequest, reading: Reading, *, suspect: bool
+) -> Continued:
     """Whether greedy decoding gives the object after the fact's prompt."""
-    request = catalogue.request(fact, "ADD")
     given = len(loaded.tokenizer(request.prompt, verbose=False)["input_ids"])
-    (reading,) = read(loaded, [request.prompt + request.target])
     wanted = max(1, len(reading.greedy) + 1 - given)
     own = reading.continued(f"fact {fact.id}", given, wanted, suspect=suspect)
     return Continued(own.name, TO_THE_OBJECT, own.matched, own.wanted, suspect)

@@ -11,6 +11,7 @@ from datetime import date
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from guards.certainty import certainty
 from guards.timeliness import Case, Said, Timeliness, grounded, measure
 from pipelines.answering.about import key_of
 from registry.artifacts import checked
@@ -26,6 +27,7 @@ from registry.text import holds_answer
 
 if TYPE_CHECKING:
     from pipelines.answer import Answerer
+    from pipelines.answering.reply import Reply
 
 SETTINGS = ("parametric", "offline", "online")
 UNANSWERABLE = 3
@@ -67,7 +69,25 @@ class TimelinessRun:
         ]
         about = {"release": self.release, "frozen": self.frozen, "day": self.day.isoformat(), "n": len(self.cases)}
         rests = {name: {key: asdict(one) for key, one in grounded(said).items()} for name, said in self.said.items()}
-        return {**about, **self.measured.to_dict(), "grounded": rests, "asked": asked}
+        sure = {
+            name: {part: {key: asdict(one) for key, one in held.items()} for part, held in found.items()}
+            for name, answers in self.said.items()
+            if (found := certainty(self.cases, answers))
+        }
+        return {**about, **self.measured.to_dict(), "grounded": rests, "calibration": sure, "asked": asked}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A question with what is known about what it asks; nothing where it names what does not exist.
+
+    Attributes:
+        case: the question.
+        about: every version of it, whenever it holds.
+    """
+
+    case: Case
+    about: tuple[KnownFact, ...] = ()
 
 
 def draw_cases(
@@ -79,6 +99,20 @@ def draw_cases(
     first: frozenset[int] = frozenset(),
     seed: int = 0,
 ) -> tuple[Case, ...]:
+    """Draw questions; see `drawn`."""
+    return tuple(one.case for one in drawn(known, catalogue, day, count, first=first, seed=seed))
+
+
+def drawn(
+    known: Sequence[KnownFact],
+    catalogue: Catalogue,
+    day: date,
+    count: int,
+    *,
+    first: frozenset[int] = frozenset(),
+    share: float = 1.0,
+    seed: int = 0,
+) -> tuple[Drawn, ...]:
     """Draw questions: what `first` brought before anything else, and one in `UNANSWERABLE` without an answer.
 
     Those without an answer ask what has ended with nothing in its place, or about a name that does not exist.
@@ -89,6 +123,7 @@ def draw_cases(
         day: the day asked for.
         count: how many questions.
         first: releases whose facts are asked about before others.
+        share: of the questions with an answer, at most so many are about those.
         seed: of the draw.
     """
     draw = Random(seed)
@@ -102,13 +137,17 @@ def draw_cases(
         draw.shuffle(keys)
     holding.sort(key=lambda key: not any(one.release in first and one.fact.holds_on(day) for one in versions[key]))
     empty = count // UNANSWERABLE
-    asked = [_case(versions[key], catalogue, day) for key in (*holding[: count - empty], *ended[: empty // 2])]
+    most = round(share * (count - empty))
+    newer = sum(any(one.release in first and one.fact.holds_on(day) for one in versions[key]) for key in holding)
+    holding = [*holding[: min(most, newer)], *holding[newer:], *holding[most:newer]]
+    chosen = (*holding[: count - empty], *ended[: empty // 2])
+    asked = [Drawn(_case(versions[key], catalogue, day), tuple(versions[key])) for key in chosen]
     names = {subject for subject, _ in versions}
     relations = sorted(catalogue.relations)
     while len(asked) < count and relations:
         name = "".join(draw.sample(_SYLLABLES, 3)).capitalize()
         if key_of(catalogue, name) not in names:
-            asked.append(Case(catalogue.relations[draw.choice(relations)].question.replace(SUBJECT, name)))
+            asked.append(Drawn(Case(catalogue.relations[draw.choice(relations)].question.replace(SUBJECT, name))))
     return tuple(asked)
 
 
@@ -174,12 +213,10 @@ def asked(
 ) -> tuple[Said, ...]:
     """What an answerer says to every question, and whether a fact that it names says so too."""
     replies = answerer.ask_many([case.question for case in cases], setting, day)
-    return tuple(
-        Said(
-            reply.text,
-            reply.known,
-            bool(reply.provenance),
-            any(holds_answer(reply.text, catalogue.answers(item.fact.object)) for item in reply.provenance),
-        )
-        for reply in replies
-    )
+    return tuple(said_of(reply, catalogue) for reply in replies)
+
+
+def said_of(reply: "Reply", catalogue: Catalogue) -> Said:
+    """A reply as it is judged."""
+    held = any(holds_answer(reply.text, catalogue.answers(item.fact.object)) for item in reply.provenance)
+    return Said(reply.text, reply.known, bool(reply.provenance), held, reply.model_words or "", reply.certainty)

@@ -43,7 +43,7 @@ def due(
         console.show(checked, as_json, lambda: console.records("checked", checked, "no fact is due to be checked"))
         return
     with Ledger.open(home) as ledger:
-        audit = freshness_audit(home, ledger, ReleaseStore(ledger).get("champion"), day)
+        audit = freshness_audit(home, ledger, ReleaseStore(ledger).get("champion"), day, panels=False)
     chosen = next_due(audit.schedule, count)
     total = sum(one.due for one in audit.schedule)
     title = f"{total} of {len(audit.schedule)} facts are due on {day}; the next {len(chosen)}"

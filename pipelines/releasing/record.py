@@ -137,8 +137,8 @@ def _feed(admission: "Admission", outcome: UpdateResult) -> FeedRecord:
     held = {"header": list(admission.header)} if admission.header else {}
 
     def keeps_header(row: RowResult) -> bool:
-        """Whether a row may be released later; a row that was released before is of another feed's columns."""
-        return row.decision in ("refused", "quarantined") and row.row not in admission.released
+        """Whether a row may be released later, or is the first; one that was released before has other columns."""
+        return (row.row == 1 or row.decision in ("refused", "quarantined")) and row.row not in admission.released
 
     rows = tuple(
         {**asdict(row), "raw": by_row[row.row].raw, **(held if keeps_header(row) else {})} for row in outcome.rows

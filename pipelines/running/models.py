@@ -144,6 +144,18 @@ def pull(home: Home, name: str) -> Path:
     return folder
 
 
+def is_pulled(home: Home, name: str) -> bool:
+    """Whether the model called `name` is on this machine already.
+
+    Raises:
+        UnknownNameError: no such short name.
+    """
+    known = sources()
+    if name not in known:
+        raise UnknownNameError("model", name, known)
+    return _complete(models_folder(home) / name, known[name])
+
+
 @contextmanager
 def pulling(home: Home, name: str) -> Iterator[None]:
     """`pull` in a process of its own while the block runs; the model is there when it ends.

@@ -17,7 +17,7 @@ from editors.layouts import layout_of
 from editors.memit.config import MemitConfig
 from editors.memit.editor import MemitEditor
 from editors.memit.solve import basis_and_gram, share
-from editors.subject import group_requests
+from editors.subject import group_requests, mention_rows
 from editors.targets import TargetConfig, fit_targets
 from editors.trace import inputs_of
 from registry.errors import EditError, InputError, UnknownNameError
@@ -89,7 +89,12 @@ def test_the_editor_follows_algorithm_1(lab: Any, fixture: str, request: pytest.
         items = lab.requests()
         delta = MemitEditor().fit(model, loaded.tokenizer, items, config)
         groups, _ = group_requests(
-            loaded.tokenizer, items, prefixes=lab.targets.prefixes, paraphrases=6, seed=lab.targets.seed
+            loaded.tokenizer,
+            items,
+            prefixes=lab.targets.prefixes,
+            paraphrases=6,
+            seed=lab.targets.seed,
+            mentions=config.mentions,
         )
         targets = fit_targets(model, layout, groups, 2, lab.targets)
         original = {i: layout.down_weight(model, i).clone() for i in (0, 1, 2)}
@@ -152,6 +157,33 @@ def test_several_facts_of_one_subject_are_all_written_and_share_a_column(lab: An
     assert delta.columns == ((first.fact.id, seat.fact.id),)
     assert [effect.state for effect in delta.effects] == ["written", "written"]
     assert delta.without([seat.fact.id]).fact_ids == ()
+
+
+def test_mentions_bring_the_change_to_places_that_no_request_has(lab: Any, tiny_llama: Any) -> None:
+    model, layout = tiny_llama.model, layout_of(tiny_llama.model)
+    items = [replace(request, paraphrases=()) for request in lab.requests()]
+    config = MemitConfig(
+        layers=(1,),
+        weight=1.0,
+        bystanders=NONE,
+        targets=lab.targets,
+        moments=lab.moments(tiny_llama, (1,)),
+        corrections=0,
+    )
+    groups, _ = group_requests(tiny_llama.tokenizer, items, prefixes=1, paraphrases=6, seed=0)
+    wanted = fit_targets(model, layout, groups, 1, lab.targets)
+    named = [replace(group, rows=mention_rows(tiny_llama.tokenizer, group.subject, 2)) for group in groups]
+    places = [replace(group, rows=tuple(replace(row, kind="answer") for row in group.rows)) for group in named]
+    before = SubjectStream(model, layout, places, 1, 1).see().values
+
+    def missing(mentions: int) -> float:
+        delta = MemitEditor().fit(model, tiny_llama.tokenizer, items, replace(config, mentions=mentions))
+        with delta.applied(model):
+            moved = SubjectStream(model, layout, places, 1, 1).see().values - before
+        aim = torch.stack([target.moved for target in wanted], dim=1)
+        return float((moved - aim).norm() / aim.norm())
+
+    assert missing(2) < 0.9 * missing(0)
 
 
 def test_facts_that_the_solve_does_not_bring_are_aimed_further(lab: Any, tiny_llama: Any) -> None:

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from editors.contexts import MENTIONS, PREFIXES
 from editors.subject import (
-    PREFIXES,
     Row,
     answer_row,
     drift_row,
     group_requests,
     last_token,
+    mention_rows,
     request_rows,
     subject_span,
 )
@@ -192,6 +193,42 @@ def test_rows_at_position_0_count_as_keys_only_when_there_are_no_others(tiny_lla
     groups, _ = group_requests(tokenizer, [first], prefixes=0, paraphrases=1, seed=0)
     assert [row.subject > 0 for row in groups[0].key_rows] == [True]
     groups, _ = group_requests(tokenizer, [first], prefixes=0, paraphrases=0, seed=0)
+    assert [row.subject for row in groups[0].key_rows] == [0]
+
+
+def test_mentions_name_the_subject_in_different_places_and_are_cut_at_it(tiny_llama: Any) -> None:
+    tokenizer = tiny_llama.tokenizer
+    rows = mention_rows(tokenizer, " Burkina Faso ", len(MENTIONS))
+    texts = [end_of(tokenizer, row) for row in rows]
+    assert texts == [tokenizer.decode(tokenizer(form.format("Burkina Faso"))["input_ids"]) for form in MENTIONS]
+    assert all(row.subject == len(row.tokens) - 1 and not row.scored for row in rows)
+    assert mention_rows(tokenizer, "Chad", 0) == ()
+
+
+def test_mentions_count_as_keys_and_never_as_contexts_of_a_target(tiny_llama: Any) -> None:
+    request = make("Chad", "The capital of Chad is")
+    groups, _ = group_requests(tiny_llama.tokenizer, [request], prefixes=1, paraphrases=0, seed=0, mentions=4)
+    (group,) = groups
+    assert not any(row.kind == "mention" for row in (*group.rows, *group.answer_rows))
+    named = [row for row in group.key_rows if row.kind == "mention"]
+    assert named == [row for row in mention_rows(tiny_llama.tokenizer, "Chad", 4) if row.subject > 0] != []
+    assert set(group.key_rows) == {*group.answer_rows, *named}
+
+
+def test_a_subject_with_phrasings_of_its_own_needs_no_mentions(tiny_llama: Any) -> None:
+    request = make("Chad", "The capital of Chad is", paraphrases=("In Chad the capital is",))
+
+    def mentions(paraphrases: int) -> int:
+        numbers = {"prefixes": 0, "seed": 0, "mentions": 4}
+        groups, _ = group_requests(tiny_llama.tokenizer, [request], paraphrases=paraphrases, **numbers)
+        return len(groups[0].mentions)
+
+    assert (mentions(1), mentions(0)) == (0, 4)
+
+
+def test_a_subject_at_the_very_beginning_alone_has_no_mentions_among_its_keys(tiny_llama: Any) -> None:
+    first = make("a", "a is in")
+    groups, _ = group_requests(tiny_llama.tokenizer, [first], prefixes=0, paraphrases=0, seed=0, mentions=4)
     assert [row.subject for row in groups[0].key_rows] == [0]
 
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from guards.calibration import ace, aurc, brier
+from guards.calibration import ace, aurc, brier, calibrated
 
 SURE = [0.7, 0.9, 0.8, 0.4, 0.2, 0.0, 0.0, 0.0, 0.0, 0.1]
 RAIN = [False, True, True, True, False, False, False, False, False, False]
@@ -51,3 +51,30 @@ def test_what_is_no_probability_is_refused() -> None:
             figure([1.2], [True])
         with pytest.raises(ValueError, match="one confidence per answer"):
             figure([], [])
+
+
+def test_a_confidence_that_boasts_is_seen_beside_an_honest_one() -> None:
+    draw = np.random.default_rng(5)
+    stated = draw.uniform(size=400)
+    happened = draw.uniform(size=400) < stated
+    honest = calibrated(stated.tolist(), happened.tolist())
+    boasting = calibrated(np.sqrt(np.sqrt(stated)).tolist(), happened.tolist())
+    reversed_ = calibrated((1 - stated).tolist(), happened.tolist())
+    for name in ("brier", "ace"):
+        assert boasting[name].low > honest[name].high
+        assert reversed_[name].low > boasting[name].high
+    assert boasting["aurc"] == honest["aurc"], "the order of the answers is the same"
+    assert reversed_["aurc"].low > honest["aurc"].high
+    for one in (*honest.values(), *boasting.values()):
+        assert one.low <= one.value <= one.high
+        assert one.n == 400
+
+
+def test_few_answers_have_a_wide_interval_and_none_has_no_figure() -> None:
+    assert calibrated([], []) == {}
+    (alone,) = {one.n for one in calibrated([0.8], [True]).values()}
+    assert alone == 1
+    few, many = calibrated([0.9, 0.4], [True, False])["brier"], calibrated([0.9, 0.4] * 50, [True, False] * 50)["brier"]
+    assert few.high - few.low > many.high - many.low
+    with pytest.raises(ValueError, match="one confidence per answer"):
+        calibrated([0.3], [])

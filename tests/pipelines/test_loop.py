@@ -6,11 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 from editors.load import LoadedModel
 from pipelines import steps
 from pipelines.admission.release_rows import held_rows, release_row
 from pipelines.answer import open_answerer
+from pipelines.auditing.card import write_card
 from pipelines.auditing.integrity import verify_home
 from pipelines.outcome import UpdateResult
 from pipelines.rollback import rollback
@@ -119,6 +121,30 @@ def test_answers_follow_valid_time_and_the_release(bring: Bring) -> None:
     assert answer(bring, "What is the currency of Peru?", date(2026, 1, 31)) == "Peruvian sol"
     assert answer(bring, "What is the currency of Peru?", date(2026, 2, 1)) == "not known"
     assert answer(bring, "What is the currency of Chad?", date(2026, 3, 1), release=1) == "not known"
+
+
+def test_the_card_of_a_home_measures_what_can_be_asked_without_a_model(bring: Bring, tmp_path: Path) -> None:
+    bring(WORLD, "world.csv")
+    bring(NEWS, "news.csv")
+    plain, page = write_card(home_of(bring), None, tmp_path / "cards")
+    card = yaml.safe_load(plain.read_text(encoding="utf-8"))
+    parts = {**card["metric_families"], **card["e_mars"]}
+    found = {name: {one["name"]: one for one in part["figures"]} for name, part in parts.items()}
+    lacking = {one["name"]: one["why"] for part in parts.values() for one in part["not_measured"]}
+    assert (found["P1"]["event F1"]["value"], found["P1"]["event F1"]["n"]) == (1.0, 4), (
+        "a feed without a bad row counts"
+    )
+    assert found["P1"]["order of dated facts"]["n"] == 2
+    assert found["retrieval"]["nDCG@10"]["value"] > 0.9
+    assert found["P3"]["FreshHit"]["value"] == found["P3"]["correct refusal"]["value"] == 1.0
+    assert found["accuracy"]["exact match of changed facts"]["about"] == "each from its memory"
+    assert {"Brier", "ACE", "AURC"} <= found["timeliness_and_selective"].keys()
+    assert found["P4"]["slope per 100 edits"]["value"] == 0.0
+    assert card["regimes"]["Offline"]["measured"] is True
+    assert "no fact of release 2 lives in its weights" in lacking["edit success"]
+    assert "`dmmgov audit run` rebuilds it" in lacking["tokens per turn"]
+    assert "not measured" not in lacking.values()
+    assert "one fact alone" in page.read_text(encoding="utf-8")
 
 
 def test_the_same_feed_again_is_said_to_be_nothing_new(bring: Bring) -> None:

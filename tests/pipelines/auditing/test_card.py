@@ -116,6 +116,20 @@ def test_the_settings_that_were_asked_share_their_slice() -> None:
     assert {"FreshHit", "correct refusal", "out of date"} <= names(card["e_mars"]["P3"])
 
 
+def test_the_models_own_certainty_stands_beside_that_of_retrieval_where_it_was_asked() -> None:
+    sure = {"value": 0.2, "low": 0.1, "high": 0.3, "n": 40}
+    stated = {"parametric": {"answerable": {"brier": sure, "aurc": sure}, "unanswerable": {"brier": sure}}}
+    card = card_of(replace(FOUND, freshness={**FOUND.freshness, "timeliness": {"calibration": stated}}))
+    selective = card["metric_families"]["timeliness_and_selective"]
+    assert [(one["name"], one["about"].split(";")[0]) for one in selective["figures"]] == [
+        ("Brier", "answerable"),
+        ("AURC", "answerable"),
+        ("Brier", "unanswerable"),
+    ]
+    assert all("certainty of its words, parametric" in one["about"] for one in selective["figures"])
+    assert names(card["e_mars"]["P3"]) == {"AURC"}
+
+
 def test_a_release_without_a_declared_family_says_so_and_a_bad_figure_is_refused() -> None:
     assert card_of(replace(FOUND, declared=None))["family"]["digest"] == "none"
     score = {"name": "drawdown", "value": 1.0, "low": 1.2, "high": 1.3, "n": 60, "threshold": 0.88}

@@ -81,7 +81,10 @@ def test_runs_of_a_log_begin_with_their_feed() -> None:
 def test_the_audit_tells_everything_without_a_model(bare: Home) -> None:
     with Ledger.open(bare) as ledger:
         before = ledger.head()
-        found = freshness_audit.freshness_audit(bare, ledger, ReleaseStore(ledger).get("champion"), date(2034, 1, 1))
+        champion, day = ReleaseStore(ledger).get("champion"), date(2034, 1, 1)
+        found = freshness_audit.freshness_audit(bare, ledger, champion, day)
+        light = freshness_audit.freshness_audit(bare, ledger, champion, day, panels=False)
+        assert (light.schedule, light.memory.p2.coverage) == (found.schedule, None), "the schedule needs no replay"
         assert ledger.head() == before, "an audit records nothing"
     values = found.to_dict()
     assert values["staleness"]["facts"] == 60
