@@ -162,6 +162,7 @@ def main() -> None:
     from benchmarks.ledger import section as ledger_section
     from benchmarks.lines_report import ablations_section, domain_section, lines_section, router_section
     from benchmarks.moves import section as moves_section
+    from benchmarks.passages import section as passages_section
     from benchmarks.persuasion import section as persuasion_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
@@ -186,6 +187,7 @@ def main() -> None:
         ("leakage", leakage_section),
         ("freshness", freshness_section),
         ("sensitivity", sensitivity_section),
+        ("passages", passages_section),
         ("volatility", volatility_section),
         ("persuasion", persuasion_section),
         ("security", security_section),

@@ -12,11 +12,9 @@ from typing import Any
 from benchmarks.security_defences import Case, Tools, baselines, counted
 from benchmarks.sensitivity_data import attacks as instructions
 from guards.admission import AdmissionPolicy
-from guards.conflicts import Change
-from guards.consensus import Claim, ConsensusGuard, Support
 from guards.memories import Memory
-from guards.reliability import Record, judged, reliability
-from guards.sources import Tier
+from guards.presets import strict_admission
+from guards.reliability import Record, judged
 from pipelines.admission.feed import COLUMNS, read_feed
 from pipelines.admission.tables import read_facts
 from pipelines.admit import admit
@@ -165,6 +163,12 @@ ATTACKS: Mapping[str, Callable[[World], list[list[dict[str, str]]]]] = {
 }
 
 
+PRESETS: Mapping[str, Callable[[AdmissionPolicy], AdmissionPolicy]] = {
+    "ours": lambda policy: policy,
+    "ours, strict": strict_admission,
+}
+
+
 def measured(place: World, data: Path) -> dict[str, Any]:
     """Every defence on every attack, and the crowd of strangers once more on facts about which nothing is known."""
     unknown = {(fact.subject, fact.relation) for fact in place.victims}
@@ -174,8 +178,7 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     said = _memories(place, [[row] for row in place.good])
     choose, benign = said[:half], said[half:]
     others = baselines(choose, place.tools)
-    accepted = _admitted(place, [])[1]
-    ours_benign = {"reached": sum(accepted[half:]), "n": len(benign)}
+    kept = {name: admitted(replace(place, policy=preset(place.policy)), [])[1] for name, preset in PRESETS.items()}
     found: dict[str, Any] = {}
     made = {name: (place, make(place)) for name, make in ATTACKS.items()}
     for alone, rule in ((True, "which passes alone (as the atlas's policy has it)"), (False, "which needs the quorum")):
@@ -186,15 +189,16 @@ def measured(place: World, data: Path) -> dict[str, Any]:
     made["three independent strangers (Sybil), nothing is known"] = (blank, sybil(place))
     for name, (where, rows) in made.items():
         cases = _memories(where, rows)
-        attacked, good = _admitted(where, rows)
         found[name] = {
             kind: {"attacked": counted(cases, way), "benign": counted(benign, way)} for kind, way in others.items()
         }
-        found[name]["ours"] = {
-            "attacked": {"reached": sum(attacked), "n": len(attacked)},
-            "benign": ours_benign,
-            "benign_in_the_same_feed": {"reached": sum(good[half:]), "n": len(benign)},
-        }
+        for kind, preset in PRESETS.items():
+            attacked, good = admitted(replace(where, policy=preset(where.policy)), rows)
+            found[name][kind] = {
+                "attacked": {"reached": sum(attacked), "n": len(attacked)},
+                "benign": {"reached": sum(kept[kind][half:]), "n": len(benign)},
+                "benign_in_the_same_feed": {"reached": sum(good[half:]), "n": len(benign)},
+            }
     return found
 
 
@@ -224,7 +228,7 @@ def _memories(place: World, groups: Sequence[Sequence[Row]]) -> list[Case]:
     return cases
 
 
-def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool], list[bool]]:
+def admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool], list[bool]]:
     """Whether a row of each group, and each good row, came in, when all lie in one feed."""
     settings = place.settings
     rows = [*place.good, *(row for group in groups for row in group)]
@@ -244,20 +248,3 @@ def _admitted(place: World, groups: Sequence[Sequence[Row]]) -> tuple[list[bool]
         attacked.append(any(came[start : start + len(group)]))
         start += len(group)
     return attacked, came[: len(place.good)]
-
-
-def taken_over(tier: Tier, runs: int, delay: int, history: int) -> int:
-    """How many of `runs` false rows of a listed source come in, one a run, each withdrawn `delay` runs later.
-
-    An established source passes alone here, as the atlas's policy has it.
-    """
-    guard, accepted = ConsensusGuard(established_alone=True), []  # type: ConsensusGuard, list[int]
-    for run in range(runs):
-        withdrawn = sum(run - one >= delay for one in accepted)
-        now = reliability(tier, Record(history, withdrawn)).tier
-        if now is None:
-            continue
-        claim = Claim(Change("UPDATE", "follows"), Support(1, 1, now, {now: 1}, ("it",)))
-        if guard.judge(claim).decision == "pass":
-            accepted.append(run)
-    return len(accepted)

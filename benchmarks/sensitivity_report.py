@@ -45,7 +45,7 @@ def section(found: Mapping[str, Any]) -> str:
                 ],
             ),
             *(
-                f"`{name}`, read for the first time by this run: "
+                f"`{name}`, which nothing was fitted or chosen on: "
                 + ", ".join(f"{form} {_cells(one)[0]} of {one['n']}" for form, one in told.items())
                 for name, told in found.get("further_attacks", {}).items()
             ),

@@ -29,7 +29,7 @@ class AdmissionPolicy:
     Attributes:
         max_chars: longest subject, object or source.
         max_prompt_chars: longest prompt of a row's own.
-        quorum: how many independent weak sources carry a statement together.
+        quorum: how many independent sources carry a statement together; `listed` of them must be listed ones.
         established_alone: whether an established source may change what is known without the quorum.
         high_risk_votes: how many of them a relation of risk tier "high" then needs.
         min_members: how many known names a type needs before it can speak against a name of another type.
@@ -45,6 +45,7 @@ class AdmissionPolicy:
     max_chars: int = 200
     max_prompt_chars: int = 500
     quorum: int = 3
+    listed: int = 0
     established_alone: bool = False
     high_risk_votes: int = 1
     min_members: int = 5
@@ -78,9 +79,8 @@ class Reason:
     def of(cls, verdict: Verdict) -> "Reason":
         """The reason that a verdict gives."""
         about = dict(verdict.evidence)
-        return cls(
-            about.get("rule", verdict.guard), about.get("column", ""), about.get("value", ""), verdict.explanation
-        )
+        rule, column = about.get("rule", verdict.guard), about.get("column", "")
+        return cls(rule, column, about.get("value", ""), verdict.explanation)
 
 
 def finding(guard: str, decision: Decision, column: str, value: str, problem: str, remedy: str) -> Verdict:

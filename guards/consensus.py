@@ -13,13 +13,16 @@ page's own title in the link, or near-identical text are copies of one another a
     S_div over tau       wait (guards/divergence.py): weak sources alone end no fact of a better one
 
 With `established_alone` an established source carries an ADD, UPDATE or DELETE without others (at risk "high" so many
-of them as `high_risk_votes`): what one of them says falsely then comes in.
+of them as `high_risk_votes`): what one of them says falsely then comes in. With `listed` so many of a quorum must be
+sources that somebody listed: what strangers say then waits for them, however many they are.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Self
 
+from guards.admission import AdmissionPolicy
 from guards.base import Decision, Score, Verdict
 from guards.conflicts import Change
 from guards.copies import NEAR_COPY
@@ -49,9 +52,10 @@ class Support:
     names: tuple[str, ...]
     impersonated: tuple[str, ...] = ()
 
-    def credible(self, quorum: int) -> bool:
-        """Whether it is more than a few weak voices."""
-        return self.tier != "weak" or self.votes >= quorum
+    @property
+    def listed(self) -> int:
+        """Independent sources that somebody listed as more than weak."""
+        return sum(count for tier, count in self.by_tier.items() if tier != "weak")
 
     @cached_property
     def trust(self) -> float:
@@ -120,7 +124,17 @@ class ConsensusGuard:
     high_risk_votes: int = 1
     established_alone: bool = False
     tau: float = TAU
+    listed: int = 0
     name: str = "consensus"
+
+    @classmethod
+    def of(cls, policy: AdmissionPolicy) -> Self:
+        """The guard with a policy's numbers."""
+        return cls(policy.quorum, policy.high_risk_votes, policy.established_alone, listed=policy.listed)
+
+    def credible(self, backing: Support) -> bool:
+        """Whether it is more than a few weak voices; where listed sources are needed, strangers never are."""
+        return backing.tier != "weak" or (backing.votes >= self.quorum and not self.listed)
 
     def judge(self, case: Claim) -> Verdict:
         """Decide by the table at the head of this module."""
@@ -129,8 +143,8 @@ class ConsensusGuard:
             return self._verdict("pass", case, words)
         if effect == "older":
             return self._verdict("block", case, f"{words}; give the time at which it ended", "older")
-        rivals = [rival for rival in case.rivals if rival.credible(self.quorum)]
-        if rivals and backing.credible(self.quorum):
+        rivals = [rival for rival in case.rivals if self.credible(rival)]
+        if rivals and self.credible(backing):
             names = ", ".join(rivals[0].names[:3])
             return self._verdict("escalate", case, f"{names} say otherwise; a person has to decide", "disputed")
         verdict = self._contradicts(case) if effect == "contradiction" else self._enough(case)
@@ -156,9 +170,10 @@ class ConsensusGuard:
         established = backing.by_tier.get("established", 0) if self.established_alone else 0
         if established and (case.risk_tier != "high" or established >= self.high_risk_votes):
             return self._verdict("pass", case, "an established source says so")
-        if backing.votes >= self.quorum:
+        if backing.votes >= self.quorum and backing.listed >= self.listed:
             return self._verdict("pass", case, f"{backing.votes} independent sources say so")
-        needed = f"{self._who(backing)}, where {self.quorum} are needed"
+        also = f", {self.listed} of them listed," if self.listed else ""
+        needed = f"{self._who(backing)}, where {self.quorum}{also} are needed"
         words = f"{case.change.words}; {needed}; wait for more or for an authoritative one"
         return self._verdict("escalate", case, words, "quorum")
 

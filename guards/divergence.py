@@ -47,12 +47,17 @@ class Divergence:
         trust: behind what it ends in (F).
         against: behind the strongest other end (A).
         end: what it was taken to end in; empty when it says nothing.
+        listed: whether a source that somebody listed stands behind it: the path's own, or one that says this alone.
+        clearer: whether such a source says one thing where this path, of a weak source, could mean several, that one
+            among them.
     """
 
     value: float
     trust: float
     against: float
     end: str
+    listed: bool = False
+    clearer: bool = False
 
 
 def share_against(trust: float, against: float) -> float:
@@ -103,7 +108,16 @@ def _against(voice: Voice, saying: Mapping[str, Sequence[Voice]], trust: Mapping
         if other not in voice.ends
     )
     against = max(others, default=0.0)
-    return Divergence(share_against(trust[end], against), trust[end], against, end)
+    clear = any(_listed(each) and len(each.ends) == 1 for each in saying[end])
+    unclear = len(voice.ends) > 1 and not _listed(voice)
+    return Divergence(
+        share_against(trust[end], against), trust[end], against, end, clear or _listed(voice), clear and unclear
+    )
+
+
+def _listed(voice: Voice) -> bool:
+    """Whether somebody listed the source of a path as more than weak."""
+    return voice.tier in ("established", "authoritative")
 
 
 def threshold_for(benign: Sequence[float], loss: float) -> float:

@@ -69,10 +69,13 @@ _LEAD = re.compile(
     r"(?:don't|do not) (?:hesitate|forget|fail) to (?:[a-z]+ly )?|(?:make|be) sure (?:to|that) |"
     r"(?:to [a-z]+|in (?:your|the|all|any) (?:[a-z]+ ){1,3}?|when [^,]{1,60}|if [^,]{1,60}|for [^,]{1,60}),\s*)+",
 )
-_SENTENCES = re.compile(
+SENTENCES = re.compile(
     r"(?<=[.!?;|])\s+|(?<=[.!?;|][\"'\u201d\u2019)])\s+|(?<=\S) [-\u2013\u2014\u2022*]+ (?=\S)|: (?=[A-Z])"
 )
+"""Where a folded text falls into sentences, items of a list, and what follows a colon."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_QUOTES = "\"'\u201c\u2018"
+_QUESTION = re.compile(r"\?[.!?\s]*[\"'\u201d\u2019)\s]*$")
 _TRIGGERS = ORDERS | _words(
     "ai anything are assistant attention can chatbot command could credentials dan data dear developer did do "
     "does everything from god has have hey how human i important inst instead instruction instructions is "
@@ -108,9 +111,11 @@ _TRACES: Mapping[str, re.Pattern[str]] = {
     "quoted": re.compile(r"[\"\u201c\u201d\u00ab\u00bb]|(?<!\w)['\u2018]\w[^'\u2019]{3,}['\u2019](?!\w)"),
 }
 _ASKS = re.compile(
-    r"^(?:what(?:'s| is| are| was| were| do| does| did| would)?|who(?:'s)?|how|why|when|where|which|can|could|would|"
-    r"will|do|does|did|is|are|should|have|has)\b"
+    r"^(?:what(?:'s| is| are| was| were| do| does| did| would)?|who(?:'s)?|how|why|which|can|could|would|"
+    r"will|do|does|did|is|are|should|have|has|"
+    r"(?:when|where)(?:'s| (?:is|are|was|were|do|does|did|will|would|can|could|should|has|have|had)))\b"
 )
+"""Words with which a question begins; "when" and "where" begin clauses more often, unless a verb comes next."""
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -125,20 +130,26 @@ def may_instruct(text: str) -> bool:
 
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a folded text; a list's items and what follows a colon count as sentences."""
-    for one in _SENTENCES.split(text):
+    for one in SENTENCES.split(text):
         if one and not one.isspace():
             yield one.strip()
 
 
-def features(sentence: str) -> dict[str, bool]:
-    """What a sentence is read as, by the names of `FEATURES`."""
+def features(sentence: str, prose: bool = False) -> dict[str, bool]:
+    """What a sentence is read as, by the names of `FEATURES`.
+
+    Args:
+        sentence: folded.
+        prose: whether it stands among sentences, where an order or a question in capitals is no title.
+    """
     low = sentence.replace("\u2019", "'").lower().lstrip("\"'\u201c\u2018(*-\u2022> ")
     words = _WORD.findall(low)
     found = {name: pattern.search(low) is not None for name, pattern in _TRACES.items()}
     rest = _WORD.findall(_LEAD.sub("", low))
-    tail = low.rstrip("\"'\u201d\u2019) ")
-    order, question = _begins_order(rest), tail.endswith("?")
-    plain = found["plain"] = _plain(sentence)
+    # A question that is followed by a full stop is one; one that a statement quotes is not.
+    tail = low.rstrip("\"'\u201d\u2019).! ") if sentence.startswith(tuple(_QUOTES)) else low
+    order, question = _begins_order(rest), _QUESTION.search(tail) is not None
+    plain = found["plain"] = prose or _plain(sentence)
     found["order"], found["order_in_title"] = order and plain, order and not plain
     found["question"], found["question_in_title"] = question and plain, question and not plain
     found["order_after"] = any(_begins_order(_WORD.findall(part)) for part in re.split(r"[,:] ", low)[1:])
@@ -183,14 +194,14 @@ class InstructionModel:
             raise ValueError(f"expected weights of {', '.join(FEATURES)}, got {', '.join(values['weights'])}; fit anew")
         return cls(float(values["bias"]), dict(values["weights"]), float(values["threshold"]))
 
-    def probability(self, sentence: str) -> float:
+    def probability(self, sentence: str, prose: bool = False) -> float:
         """Probability (0 to 1) that a sentence is an instruction, as odds among sentences as it was fitted on."""
-        score = self.bias + sum(self.weights[name] for name, there in features(sentence).items() if there)
+        score = self.bias + sum(self.weights[name] for name, there in features(sentence, prose).items() if there)
         return 1.0 / (1.0 + math.exp(-score))
 
-    def hit(self, text: str) -> str:
+    def hit(self, text: str, prose: bool = False) -> str:
         """The first sentence of a folded text that counts as an instruction; empty if none does."""
-        return next((one for one in sentences(text) if self.probability(one) >= self.threshold), "")
+        return next((one for one in sentences(text) if self.probability(one, prose) >= self.threshold), "")
 
 
 COEFFICIENTS = Path(__file__).with_name("instructions.json")

@@ -2,39 +2,41 @@
 
     guard = MemoryGuard(sources, embed)
     review = guard.review(Recall("Where is the depot?", memories, action="the harbour"))
-    review.kept, review.lesson, review.verdict
+    review.usable, review.kept, review.lesson, review.verdict
 
 A-MemGuard (arXiv 2510.02373) checks a memory against the paths of those retrieved with it, and so needs most of them to
 be honest. Here each memory is asked, in this order; the first that speaks against it is its reason:
 
-    instruction   does its text give orders to the reader? (questions logged with their outcome do not)
-    trigger       is it still about the question without the words that it shares with it letter by letter?
+    instruction   does its text give orders to the reader? (questions logged with their outcome do not) Of a passage
+                  the sentences that do are left out, and the rest goes on ("cut" where it passes; guards/excerpts.py)
+    trigger       is it still about the question without the words that it shares with it letter by letter, and free
+                  of a phrase that fetched another memory which is not?
                   (AgentPoison, arXiv 2407.12784: poison is found by a phrase, not by its matter)
     lesson        was this end found false for this matter before?
     divergence    does more independent trust speak against its end than `tau` allows? (guards/divergence.py)
     judge         does the optional judge (a language model, by configuration) call its path inconsistent?
     quorum        is there enough independent trust behind its end? One vote a source, copies are one.
+    unclear       could it, written by a stranger, mean other things than the one that a listed source says clearly?
 
 The proposed action passes when a kept memory about the question ends in it, or when none of them ends otherwise.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from guards.admission import SHOWN_CHARS
 from guards.base import Decision, Score, Verdict
 from guards.divergence import Divergence, Voice, divergences
+from guards.excerpts import Excerpt, beside, excerpt, orders_in, statements
 from guards.lessons import Embed, Lesson, Lessons, consult
 from guards.origins import Statement, independent
-from guards.paths import Path, PathReader, TextReader, content, of_triple, shared_runs, without
-from guards.recalls import Memory, MemoryPolicy, Recall, Review, Rule, Weighed
-from guards.sensitivity import InstructionGuard, folded
+from guards.paths import Path, PathReader, TextReader, of_triple
+from guards.recalls import USED, Memory, MemoryPolicy, Recall, Review, Rule, Weighed
 from guards.sources import Sources, Tier
+from guards.triggers import fetched, stripped
 from registry.text import normalise
-
-_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 
 __all__ = ["Memory", "MemoryGuard", "MemoryPolicy", "PathJudge", "Recall", "Review", "Weighed", "lesson_of"]
 
@@ -45,11 +47,6 @@ class PathJudge(Protocol):
     def __call__(self, query: str, paths: Sequence[str]) -> Sequence[bool]:
         """For every path whether it is consistent with the others and safe."""
         ...
-
-
-def orders_in(text: str) -> str:
-    """What in a text gives orders to its reader, by the rules and the model of admission; empty if nothing does."""
-    return InstructionGuard().order(folded(text))
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,8 @@ class MemoryGuard:
         policy: thresholds.
         reader: reads the path of a text.
         judge_of_paths: optional further judge; one that fails keeps nothing.
-        orders: what in a text is an instruction, in words; empty for none.
+        orders: what in a text that would be used is an instruction, in words; empty for none.
+        passages: what of a passage may be used for a question, before `orders` sees it.
     """
 
     sources: Sources
@@ -73,6 +71,7 @@ class MemoryGuard:
     reader: PathReader = field(default_factory=TextReader)
     judge_of_paths: PathJudge | None = None
     orders: Callable[[str], str] = orders_in
+    passages: Callable[[str, str], Excerpt] = excerpt
     name: str = "memories"
 
     def judge(self, case: Recall) -> Verdict:
@@ -87,22 +86,41 @@ class MemoryGuard:
             at: the day of the act, for lessons that expire; today by default.
         """
         at = at or date.today()
+        excerpts = [self._excerpt(case.query, memory) for memory in case.memories]
+        whole = case.memories
+        case = replace(case, memories=tuple(map(_in_part, whole, excerpts)))
         paths = [self._path(case.query, memory) for memory in case.memories]
         related, matter = self._relations(case)
         first = [
-            self._alone(case.query, memory, path, near, at)
-            for memory, path, near in zip(case.memories, paths, related, strict=True)
+            self._alone(case.query, memory, read, path, near, at)
+            for memory, read, path, near in zip(case.memories, excerpts, paths, related, strict=True)
         ]
+        phrases = fetched(case, [rule == "trigger" for rule, _ in first], self.policy)
+        first = [each if each[0] or not phrase else _by(phrase) for each, phrase in zip(first, phrases, strict=True)]
         far = self._divergences(case, paths, matter, first)
         problem, calls = self._judged(case.query, paths)
         items = []
-        for place, memory in enumerate(case.memories):
+        for place, memory in enumerate(whole):
             rule, words = first[place]
             if not rule:
                 rule, words = self._together(far[place], calls[place])
-            items.append(Weighed(memory, paths[place], rule, words, far[place], related[place], matter[place]))
+            read = excerpts[place]
+            if not rule and read.cut:
+                rule, words = "cut", f"without {_quoted(read)}, and memories are data"
+            seen = far[place], related[place], matter[place]
+            text = "" if rule not in USED else read.text
+            items.append(Weighed(memory, paths[place], rule, words, *seen, text, read.cut))
         lesson = consult(self.lessons, case.query, {normalise(case.action)} - {""}, at, self.embed)
         return Review(tuple(items), lesson, self._verdict(case, items, lesson, problem))
+
+    def _excerpt(self, query: str, memory: Memory) -> Excerpt:
+        """What of a memory's text may be used; a fact, and one that led to an action, is used whole or not at all."""
+        passage = not memory.action and memory.triple is None
+        read = self.passages(query, memory.text) if passage else Excerpt(memory.text)
+        if read.problem or (passage and self.orders is orders_in):
+            return read  # what is left was looked at by the same rules, and at the threshold of a passage
+        order = self.orders(beside(query, statements(read.text) if memory.action else read.text))
+        return Excerpt("", read.cut, order) if order else read
 
     def _path(self, query: str, memory: Memory) -> Path:
         """A fact's own path, or the one read in its text, which goes on to the action that it led to."""
@@ -116,9 +134,9 @@ class MemoryGuard:
         texts = [case.query]
         pairs: list[tuple[int, int] | None] = []
         for memory in case.memories:
-            stripped = self._stripped(case, memory)
-            pairs.append((len(texts) + 1, len(texts) + 2) if stripped else None)
-            texts += [memory.text, *stripped]
+            rest = stripped(case.query, memory.text, self.policy)
+            pairs.append((len(texts) + 1, len(texts) + 2) if rest else None)
+            texts += [memory.text, *rest]
         vectors: Any = self.embed(texts)
         related, matter, place = [], [], 1
         for pair in pairs:
@@ -127,24 +145,12 @@ class MemoryGuard:
             place += 3 if pair else 1
         return related, matter
 
-    def _stripped(self, case: Recall, memory: Memory) -> tuple[str, ...]:
-        """Question and memory without the runs of words that they share, where these may be a trigger.
-
-        They are the question itself, and no trigger, where they make up most of what it says.
-        """
-        shared = shared_runs(case.query, memory.text, self.policy.trigger_words)
-        runs = [run for run in shared if len(content(" ".join(run))) > 1]
-        left, whole = len(content(without(case.query, runs))), len(content(case.query))
-        rest = without(memory.text, runs)
-        if not runs or not content(rest) or left <= (1 - self.policy.same_question) * whole:
-            return ()
-        return without(case.query, runs), rest
-
-    def _alone(self, query: str, memory: Memory, path: Path, related: float, at: date) -> tuple[Rule, str]:
+    def _alone(
+        self, query: str, memory: Memory, read: Excerpt, path: Path, related: float, at: date
+    ) -> tuple[Rule, str]:
         """What speaks against a memory whatever the others say."""
-        order = self.orders(_beside(query, _statements(memory)))
-        if order:
-            return "instruction", f"its text holds {order}, and memories are data"
+        if read.problem:
+            return "instruction", f"its text holds {read.problem}, and memories are data"
         if related < self.policy.related:
             words = f"without the words that both share it is about something else than the question ({related:.2f}"
             return "trigger", f"{words}, {self.policy.related:.2f} needed)"
@@ -208,11 +214,15 @@ class MemoryGuard:
                 "quorum",
                 f"independent trust of {far.trust:g} stands behind it, where {self.policy.trust:g} is needed",
             )
+        if far.end and not far.listed and not self.policy.strangers:
+            return "quorum", "only sources that nobody listed stand behind it, which carry nothing by themselves here"
+        if far.clearer:
+            return "unclear", f"a listed source says {far.end}, and it could mean that or something else"
         return "", "kept"
 
     def _verdict(self, case: Recall, items: Sequence[Weighed], lesson: Lesson | None, problem: str) -> Verdict:
         """On the action: a lesson or a kept memory that ends otherwise blocks it, nothing to rely on escalates it."""
-        kept = [item for item in items if not item.rule]
+        kept = [item for item in items if item.rule in USED]
         about = [item for item in kept if item.matter and item.path.ends]
         worst = max((item.divergence.value for item in kept), default=0.0)
         total = len(items)
@@ -238,18 +248,21 @@ class MemoryGuard:
         return Verdict(self.name, decision, words, scores, dropped)
 
 
-def _statements(memory: Memory) -> str:
-    """What a memory says; where it goes on to an action, its questions are what was asked once, and no orders."""
-    if not memory.action:
-        return memory.text
-    return " ".join(one for one in _SENTENCES.split(memory.text) if not one.rstrip().endswith("?"))
+def _by(phrase: str) -> tuple[Rule, str]:
+    """What speaks against a memory that came by a trigger."""
+    return "trigger", f'the words "{phrase}" fetched a memory about something else too'
 
 
-def _beside(query: str, text: str) -> str:
-    """The sentences of a text that do not chiefly say again what the question says."""
-    asked = set(content(query))
-    sentences = [one for one in _SENTENCES.split(text) if one]
-    return " ".join(one for one in sentences if 2 * sum(word in asked for word in content(one)) <= len(content(one)))
+def _in_part(memory: Memory, read: Excerpt) -> Memory:
+    """A memory with what of its text may be used; one of which nothing may be is looked at as it is."""
+    return replace(memory, text=read.text) if read.cut and read.text else memory
+
+
+def _quoted(read: Excerpt) -> str:
+    """What was left out of a passage, shortened, and why."""
+    first, more = read.cut[0], len(read.cut) - 1
+    shown = first.text if len(first.text) <= SHOWN_CHARS else f"{first.text[:SHOWN_CHARS]}\u2026"
+    return f'"{shown}"{f" and {more} more" if more else ""} ({first.words})'
 
 
 def lesson_of(query: str, item: Weighed, reason: str, at: datetime) -> Lesson:

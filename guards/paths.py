@@ -28,6 +28,8 @@ _STOP = frozenset(
         "very just s t",
     )
 )
+_LETTERS = frozenset("st")
+"""What is left of "Peru's" and "don't" among plain words, and a name where it stands alone as a capital."""
 _COUNTED = re.compile(
     r"\b(?:how (?:many|much|old|long|tall|far|big|high)|what (?:year|number|date|time)|when)\b", re.IGNORECASE
 )
@@ -119,6 +121,8 @@ def ends_of(query: str, text: str) -> frozenset[str]:
         rest = [word for word in name.split() if word not in asked and word not in _STOP]
         if rest and len(rest) * 2 >= len([word for word in name.split() if word not in _STOP]):
             names.add(" ".join(rest))
+        elif name in _LETTERS and name not in asked:
+            names.add(name)
     if names:
         return frozenset(names)
     return frozenset(numbers or (word for word in plain if word not in asked))

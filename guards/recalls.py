@@ -1,16 +1,19 @@
 """What an agent retrieved for a question, and what a guard found about it (guards/memories.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from guards.base import Verdict
 from guards.copies import NEAR_COPY
 from guards.divergence import TAU, Divergence
+from guards.excerpts import Cut
 from guards.lessons import Lesson
 from guards.paths import Path
 
-Rule = Literal["", "instruction", "trigger", "lesson", "divergence", "judge", "quorum"]
-"""What speaks against a memory; empty for one that is kept."""
+Rule = Literal["", "instruction", "trigger", "lesson", "divergence", "judge", "quorum", "unclear", "cut"]
+"""What speaks against a memory; empty for one that is kept, "cut" for one of which only a part may be used."""
+USED: tuple[Rule, ...] = ("", "cut")
+"""The rules of memories that are used, whole or in part."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,22 @@ class MemoryPolicy:
         trust: least trust behind a memory's end: 3 is three weak sources, or an established or authoritative one.
         about: cosine with the question from which a memory is about the same matter, and votes on it.
         trigger_words: shortest run of words, shared letter by letter, that may be a trigger; two must mean something.
+        phrase: how many words that mean something a trigger has that speaks against every memory that holds it.
         related: least cosine between question and memory without the shared runs.
         same_question: share of the question's words from which shared runs are the question itself and no trigger.
         near_copy: overlap from which two texts are one (guards/copies.py).
+        strangers: whether sources that nobody listed may carry an end together, where no listed one says the same.
     """
 
     tau: float = TAU
     trust: float = 3.0
     about: float = 0.8
     trigger_words: int = 3
+    phrase: int = 4
     related: float = 0.25
     same_question: float = 0.75
     near_copy: float = NEAR_COPY
+    strangers: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class Weighed:
         divergence: its S_div with what stands for and against it.
         related: cosine with the question without shared runs of words; 1 where there are none.
         matter: whether it is about the question itself.
+        text: what of its text may be used; empty where nothing may be.
+        cut: the sentences that were left out of it.
     """
 
     memory: Memory
@@ -93,6 +102,8 @@ class Weighed:
     divergence: Divergence
     related: float
     matter: bool
+    text: str = ""
+    cut: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,5 +122,10 @@ class Review:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Ids of the memories that may be relied on, best first."""
+        """Ids of the memories that may be relied on as they stand, best first."""
         return tuple(item.memory.id for item in self.items if not item.rule)
+
+    @property
+    def usable(self) -> tuple[Memory, ...]:
+        """The memories that may be relied on, best first, each with that part of its text that may be used."""
+        return tuple(replace(item.memory, text=item.text) for item in self.items if item.rule in USED)

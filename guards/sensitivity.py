@@ -172,11 +172,16 @@ class InstructionGuard:
             return code[0] if code else ""
         return hit
 
-    def order(self, plain: str) -> str:
-        """What kind of instruction a folded text holds, in words; empty if none."""
+    def order(self, plain: str, prose: bool = False) -> str:
+        """What kind of instruction a folded text holds, in words; empty if none.
+
+        Args:
+            plain: the folded text.
+            prose: whether it is running text, where the capitals of a title excuse no order.
+        """
         if not may_instruct(plain):
             return ""
         rule = find(INSTRUCTIONS, plain)
         if rule:
             return rule[0]
-        return "a sentence that speaks to a reader, not about the world" if self.model.hit(plain) else ""
+        return "a sentence that speaks to a reader, not about the world" if self.model.hit(plain, prose) else ""

@@ -116,7 +116,7 @@ class Court:
         """
         self.judged, self.index, self.policy, self.sources = judged, index, policy, sources
         self.today, self.as_of = today, as_of
-        self.guard = ConsensusGuard(policy.quorum, policy.high_risk_votes, policy.established_alone)
+        self.guard = ConsensusGuard.of(policy)
         self.doubts, self._votes = doubts_of(policy), self.guard.name not in policy.skipped
         self.facts = {row: each.case.fact() for row, each in judged.items() if against(each.verdicts) == "pass"}
         cases = {row: each.case for row, each in judged.items()}
@@ -144,7 +144,7 @@ class Court:
     def _credible_of(self, keys: Mapping["_Key", int]) -> "tuple[tuple[_Key, Support], ...]":
         """Of the claims about one subject, relation and day, those that more than a few weak voices make."""
         backed = ((key, self.support(key)) for key in keys if not key[3])
-        return tuple((key, backing) for key, backing in backed if backing.credible(self.policy.quorum))
+        return tuple((key, backing) for key, backing in backed if self.guard.credible(backing))
 
     def support(self, key: "_Key") -> Support:
         """Who stands behind one claim."""

@@ -35,6 +35,21 @@ def test_a_source_that_says_both_stands_against_both_and_a_text_that_may_mean_bo
     assert [(one.value, one.end, one.trust) for one in found] == [(0, "y", 2), (0, "y", 2)]
 
 
+def test_a_listed_source_is_seen_behind_an_end_only_where_it_says_that_alone() -> None:
+    clear = divergences([voice("a", "established", "x"), voice("b", "weak", "x"), voice("c", "weak", "y")])
+    assert [one.listed for one in clear] == [True, True, False]
+    vague = divergences([voice("a", "established", "x", "z"), voice("b", "weak", "x")])
+    assert [one.listed for one in vague] == [True, False]
+
+
+def test_a_stranger_who_could_mean_what_a_listed_source_says_clearly_is_unclear() -> None:
+    both = voice("b", "weak", "x", "y")
+    assert [one.clearer for one in divergences([voice("a", "established", "x"), both])] == [False, True]
+    assert not divergences([voice("a", "weak", "x"), both])[1].clearer
+    assert not divergences([voice("a", "established", "x"), voice("b", "weak", "x")])[1].clearer
+    assert not divergences([voice("a", "authoritative", "x"), voice("b", "established", "x", "y")])[1].clearer
+
+
 def test_who_has_no_vote_or_says_nothing_counts_for_nothing() -> None:
     found = divergences([voice("a", None, "x"), voice("b", "weak", "y"), voice("c", "weak")])
     assert [each.value for each in found] == [1.0, 0.0, 0.0]

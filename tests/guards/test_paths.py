@@ -35,6 +35,8 @@ def test_a_text_without_two_entities_has_a_path_all_the_same() -> None:
             {"lies", "within", "inner", "membrane"},
         ),
         ("what is it", "it is", set()),
+        ("which letter is it like", "Which letter it is like: S.", {"s"}),
+        ("who made the mill's wheel", "Nobody's sure, but Quill's wheel doesn't turn.", {"nobodys", "quills"}),
     ],
 )
 def test_what_a_text_may_answer(query: str, text: str, ends: set[str]) -> None:
