@@ -43,11 +43,26 @@ def test_the_longest_sequence_is_found(
         return figures(way, length, fixed + slope * length + 1e-6 * length**2)
 
     monkeypatch.setattr(streaming.Runs, "get", get)
-    found = streaming.Runs(Namespace(out=tmp_path / "none.json")).longest("chunks", 1000.0)
+    found = streaming.Runs(Namespace(out=tmp_path / "none.json", most=1 << 20)).longest("chunks", 1000.0)
     above = found + max(streaming.STEP, streaming.CLOSE * found)
     assert fixed + slope * found + 1e-6 * found**2 <= 1000.0 < fixed + slope * above + 1e-6 * above**2
     assert found in asked
     assert len(set(asked)) < 12
+
+
+def test_no_sequence_is_longer_than_what_is_to_be_looked_at(
+    script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = script("streaming")
+    asked: list[int] = []
+
+    def get(self: Any, way: str, length: int, runs: int = 1) -> dict[str, Any]:
+        asked.append(length)
+        return figures(way, length, 1.0)
+
+    monkeypatch.setattr(streaming.Runs, "get", get)
+    assert streaming.Runs(Namespace(out=tmp_path / "none.json", most=4864)).longest("chunks", 1000.0) == 4864
+    assert max(asked) == 4864
 
 
 def test_nothing_fits(script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +75,16 @@ def test_of_two_runs_the_faster_time_and_the_larger_memory_count(script: Callabl
     streaming = script("streaming")
     both = streaming.merged(figures("chunks", 1024, 90.0, 4.0), figures("chunks", 1024, 100.0, 3.0))
     assert (both["runs"], both["mb"], streaming.seconds(both)) == (2, 100.0, 3.0)
-    report = {"cells": [figures("checkpoint", 1024, 200.0, 2.0), both], "longest": {"chunks": 4096}, "budget_mb": 1500}
+    report = {
+        "cells": [figures("checkpoint", 1024, 200.0, 2.0), both],
+        "longest": {"chunks": 4096},
+        "budget_mb": 1500,
+        "most": 8192,
+    }
     text = streaming.table(report)
     assert "| 1024 | chunks | 100 | 3.0 | 0.50 of the memory, 1.50 of the time |" in text
     assert "| 4096 | chunks: the longest within 1500 MB |" in text
+    assert "longest looked at, is within" in streaming.table({**report, "most": 4096})
 
 
 def test_the_inner_loops_run_on_a_small_model(script: Callable[[str], Any]) -> None:
