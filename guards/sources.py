@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from registry.errors import InputError
+from registry.safe_yaml import load_yaml
 from registry.text import normalise
 
 Tier = Literal["weak", "established", "authoritative"]
@@ -113,8 +114,7 @@ class Sources:
         if not path.is_file():
             raise InputError("a list of sources (YAML)", str(path), "name an existing file")
         try:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            raw = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+            raw = load_yaml(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
         listed = raw.get("sources") if isinstance(raw, dict) else None

@@ -25,6 +25,7 @@ from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
 from registry.digests import digest_json
 from registry.errors import InputError
+from registry.safe_yaml import load_yaml
 
 CONF_VARIABLE = "DMMGOV_CONF"
 PROJECT = Path(__file__).resolve().parents[1]
@@ -79,8 +80,7 @@ class Policy:
         if not path.is_file():
             raise InputError("a policy file", str(path), f"write one, or set {CONF_VARIABLE} to the folder that has it")
         try:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            given = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
+            given = load_yaml(path.read_text(encoding="utf-8")) or {}
             adapter = TypeAdapter(cls)
             policy = adapter.validate_python(given)
         except yaml.YAMLError as error:

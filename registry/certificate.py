@@ -17,6 +17,7 @@ from typing import Any, Self
 from registry.digests import canonical_json
 from registry.errors import BlockedError, InputError
 from registry.keys import SigningKey, verify
+from registry.safe_yaml import load_yaml
 
 PURPOSE = "dmmgov/certificate/v1"
 SECTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -69,7 +70,7 @@ class Certificate:
         import yaml
 
         try:
-            values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            values = load_yaml(text)
             return cls(values["certificate"], str(values["public"]), str(values["signature"]))
         except (yaml.YAMLError, KeyError, TypeError) as error:
             raise InputError("a certificate (YAML)", str(error).splitlines()[0], "name the file of one") from error

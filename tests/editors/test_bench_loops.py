@@ -87,6 +87,23 @@ def test_of_two_runs_the_faster_time_and_the_larger_memory_count(script: Callabl
     assert "longest looked at, is within" in streaming.table({**report, "most": 4096})
 
 
+def test_the_cost_of_an_edit_stands_beside_that_of_the_smallest_batch(script: Callable[[str], Any]) -> None:
+    sizes = [
+        {
+            "n": n,
+            "cpu_seconds_per_edit": cpu,
+            "right": n - 1,
+            "prompts": n,
+            "bytes_of_factors": 3000 * n,
+            "peak_rss_mb": 9,
+        }
+        for n, cpu in ((40, 2.0), (400, 2.5))
+    ]
+    text = script("cost").section({"data": "edits.jsonl", "digest": "d" * 64, "seed": 0, "runs": 1, "sizes": sizes})
+    assert "| 40 | 2.00 | 1.00 | .97 (.87-1.00) | 3.0 | 9 |" in text
+    assert "| 400 | 2.50 | 1.25 |" in text
+
+
 def test_the_inner_loops_run_on_a_small_model(script: Callable[[str], Any]) -> None:
     models, gpu = script("gpu_models"), script("gpu")
     shape = {**models.SIZES["tiny"].shape, "hidden_size": 32, "intermediate_size": 64, "vocab_size": 512}
