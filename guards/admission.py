@@ -58,6 +58,17 @@ class AdmissionPolicy:
     exclusive_least: int = 20
     skipped: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse numbers under which nobody would have to vouch for a statement, or nobody could.
+
+        Raises:
+            ValueError: a quorum or `high_risk_votes` under 1, or `listed` outside 0 to the quorum.
+        """
+        if self.quorum < 1 or self.high_risk_votes < 1:
+            raise ValueError(f"quorum and high_risk_votes are 1 at least, got {self.quorum} and {self.high_risk_votes}")
+        if not 0 <= self.listed <= self.quorum:
+            raise ValueError(f"listed is 0 to the quorum of {self.quorum}, got {self.listed}")
+
 
 @dataclass(frozen=True)
 class Reason:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guards.admission import (
+    AdmissionPolicy,
     Candidate,
     CandidateReader,
     DeclaredSensitivityGuard,
@@ -150,3 +151,21 @@ def test_arbitrary_cells_never_raise(cells: dict[str, str]) -> None:
 def test_shown_values_are_printable_and_short(text: str) -> None:
     assert shown(text).isprintable()
     assert len(shown("a" * 1000)) == 61
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"quorum": 0}, "1 at least"),
+        ({"high_risk_votes": 0}, "1 at least"),
+        ({"listed": -1}, "0 to the quorum of 3, got -1"),
+        ({"listed": 4}, "0 to the quorum of 3, got 4"),
+    ],
+)
+def test_a_policy_under_which_nobody_need_vouch_or_nobody_can_is_refused(numbers: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        AdmissionPolicy(**numbers)  # type: ignore[arg-type]
+
+
+def test_a_policy_may_ask_that_the_whole_quorum_is_listed() -> None:
+    assert AdmissionPolicy(quorum=1, listed=1).listed == 1
