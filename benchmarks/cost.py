@@ -2,8 +2,9 @@
 
     python -m benchmarks.cost --model DIR --data edits.jsonl [--format knowedit] [--n 40 400]
 
-Sizes are run in turn, `--runs` times, each fit in a process of its own; the least time of each counts. Time is CPU time
-of the fit, moments read beforehand. Figures go to results/cost.json.
+The largest batch is drawn by seed. A smaller one is a part of it, and up to `--parts` such parts are fitted, one after
+another and on both sides of the largest, so that both sizes are of edits that are alike and meet the same machine. Each
+fit is a process of its own. Time is CPU time of the fit, moments read beforehand. Figures go to results/cost.json.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def fit(given: argparse.Namespace) -> dict[str, Any]:
     from registry.text import is_settled, starts_with_answer
 
     loaded = load_model(given.model, device="cpu")
-    rows = read_rows(given.data, given.format, given.size, given.seed).rows
+    rows = read_rows(given.data, given.format, max(given.n), given.seed).rows[given.start : given.start + given.size]
     config, _ = with_moments(config_of("memit", given.seed), loaded, Home.default(), None)
     requests = [row.request for row in rows]
     began = time.process_time()
@@ -51,7 +52,7 @@ def fit(given: argparse.Namespace) -> dict[str, Any]:
     right = sum(starts_with_answer(one.text, answers[prompt]) for prompt, one in zip(answers, said, strict=True))
     return {
         "n": len(requests),
-        "cpu_seconds_per_edit": spent / len(requests),
+        "cpu_seconds": spent,
         "written": sum(effect.state == "written" for effect in delta.effects),
         "right": right,
         "prompts": len(answers),
@@ -66,23 +67,37 @@ def section(found: dict[str, Any]) -> str:
     from benchmarks.report import share, table
     from guards.stats import wilson
 
-    first = found["sizes"][0]["cpu_seconds_per_edit"]
+    first: float | None = None
     body = []
-    for size in found["sizes"]:
-        right = wilson(size["right"], size["prompts"])
+    for size in sorted({one["n"] for one in found["fits"]}):
+        fits = [one for one in found["fits"] if one["n"] == size]
+        edits, prompts = size * len(fits), sum(one["prompts"] for one in fits)
+        each = sum(one["cpu_seconds"] for one in fits) / edits
+        first = first or each
+        right = wilson(sum(one["right"] for one in fits), prompts)
         body.append(
             [
-                str(size["n"]),
-                f"{size['cpu_seconds_per_edit']:.2f}",
-                f"{size['cpu_seconds_per_edit'] / first:.2f}",
-                share({"mean": right.value, "low": right.low, "high": right.high, "n": size["prompts"]}),
-                f"{size['bytes_of_factors'] / size['n'] / 1000:.1f}",
-                str(size["peak_rss_mb"]),
+                str(size),
+                str(len(fits)),
+                f"{each:.2f}",
+                f"{each / first:.2f}",
+                share({"mean": right.value, "low": right.low, "high": right.high, "n": prompts}),
+                f"{sum(one['bytes_of_factors'] for one in fits) / edits / 1000:.1f}",
+                str(max(one["peak_rss_mb"] for one in fits)),
             ]
         )
-    head = ["edits in a batch", "CPU s per edit", "of the smallest batch's", "prompts right", "kB per edit", "peak MB"]
+    head = [
+        "edits in a batch",
+        "batches",
+        "CPU s per edit",
+        "of the smallest's",
+        "prompts right",
+        "kB per edit",
+        "peak MB",
+    ]
     about = (
-        f"MEMIT on {found['data']} ({found['digest'][:12]}), seed {found['seed']}; the least time of {found['runs']}."
+        f"MEMIT on {found['data']} ({found['digest'][:12]}), seed {found['seed']}; smaller batches are parts of the "
+        "largest."
     )
     return f"{about}\n\n{table(head, body)}"
 
@@ -94,28 +109,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a file of edits")
     parser.add_argument("--format", default="edits", help="its form, as for `dmmgov bench edits`")
     parser.add_argument("--n", type=int, nargs="+", default=[40, 400], help="sizes of a batch")
-    parser.add_argument("--runs", type=int, default=2, help="fits of each size")
+    parser.add_argument("--parts", type=int, default=4, help="parts of the largest batch that are fitted, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=0, help="run one fit of this size in this process")
+    parser.add_argument("--start", type=int, default=0, help="which of the drawn edits it begins with")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)
     if given.size:
         sys.stdout.write(json.dumps(fit(given)) + "\n")
         return
-    best: dict[int, dict[str, Any]] = {}
+    about = {"data": given.data.name, "digest": digest_file(given.data), "seed": given.seed}
     passed = ["--model", str(given.model), "--data", str(given.data), "--format", given.format]
-    for _ in range(given.runs):
-        for size in given.n:
-            command = [sys.executable, "-m", "benchmarks.cost", *passed, "--seed", str(given.seed), "--size", str(size)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            sys.stdout.write(f"{size}: {found['cpu_seconds_per_edit']:.2f} CPU s per edit\n")
-            sys.stdout.flush()
-            known = best.get(size)
-            if known is None or found["cpu_seconds_per_edit"] < known["cpu_seconds_per_edit"]:
-                best[size] = found
-            about = {"data": given.data.name, "digest": digest_file(given.data), "seed": given.seed, "runs": given.runs}
-            keep_json(given.results, {**about, "sizes": [best[one] for one in given.n if one in best]})
+    passed += ["--seed", str(given.seed), "--n", *map(str, given.n)]
+    fits: list[dict[str, Any]] = []
+    for size, start in order(given.n, given.parts):
+        command = [sys.executable, "-m", "benchmarks.cost", *passed, "--size", str(size), "--start", str(start)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        fits.append(json.loads(done.stdout.splitlines()[-1]))
+        sys.stdout.write(f"{size} from {start}: {fits[-1]['cpu_seconds'] / size:.2f} CPU s per edit\n")
+        sys.stdout.flush()
+        keep_json(given.results, {**about, "fits": fits})
+
+
+def order(sizes: Sequence[int], parts: int) -> list[tuple[int, int]]:
+    """Sizes of the fits and the drawn edit that each begins with: half of the parts, the largest, the other half."""
+    largest = max(sizes)
+    smaller = [
+        (size, part * size) for size in sorted(sizes) if size < largest for part in range(min(parts, largest // size))
+    ]
+    return [*smaller[::2], (largest, 0), *smaller[1::2]]
 
 
 if __name__ == "__main__":

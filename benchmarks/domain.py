@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.domain_rates import RATES, best_rate
 from editors.lora.config import LoraSettings
 from editors.lora.editor import LoraEditor
 from editors.sst.config import SstConfig
@@ -31,14 +32,6 @@ from editors.svfit.editor import SvfitEditor
 from editors.trained import Method, Result, TrainedConfig, fit_trained
 from editors.trained_delta import TrainedDelta
 from editors.training import Matrix, TrainingConfig, plain_loss
-
-RATES = {
-    "full": (1e-4, 3e-4, 1e-3),
-    "lora": (3e-4, 1e-3, 3e-3),
-    "svfit": (3e-3, 1e-2, 3e-2),
-    "sst": (3e-4, 1e-3, 3e-3),
-}
-"""Learning rates tried, relative to each matrix (`editors.training`)."""
 
 RESAMPLES = 2000
 
@@ -142,6 +135,18 @@ def losses(model: Any, windows: Tensor) -> list[float]:
         return [float(plain_loss(model, window[None], ())) for window in windows]
 
 
+def dev_loss(
+    options: argparse.Namespace, model: Any, tokenizer: Any, corpus: Corpus, training: TrainingConfig
+) -> float:
+    """Mean loss on the documents to choose by, after a short run."""
+    short = replace(training, steps=options.sweep_steps)
+    with fit(options.method, model, tokenizer, corpus.train, short, options.rank).applied(model):
+        found = losses(model, corpus.dev)
+    mean = sum(found) / len(found)
+    sys.stderr.write(f"{options.method} {training.lr:g} {mean:.4f}\n")
+    return mean
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Choose the learning rate in short runs, train, and score; says how it went so far on the way."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -161,13 +166,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "base_dev": losses(model, corpus.dev),
         "base": losses(model, corpus.test),
     }
-    for lr in options.rates or RATES[options.method]:
-        short = replace(training, steps=options.sweep_steps, lr=lr)
-        with fit(options.method, model, tokenizer, corpus.train, short, options.rank).applied(model):
-            found = losses(model, corpus.dev)
-        report["sweep"][str(lr)] = sum(found) / len(found)
-        sys.stderr.write(f"{options.method} {lr:g} {report['sweep'][str(lr)]:.4f}\n")
-    best = float(min(report["sweep"], key=report["sweep"].__getitem__))
+    best = best_rate(
+        lambda lr: dev_loss(options, model, tokenizer, corpus, replace(training, lr=lr)),
+        options.rates or RATES[options.method],
+        report["sweep"],
+    )
     began = time.process_time()
     delta = fit(
         options.method, model, tokenizer, corpus.train, replace(training, steps=options.steps, lr=best), options.rank

@@ -88,20 +88,26 @@ def test_of_two_runs_the_faster_time_and_the_larger_memory_count(script: Callabl
 
 
 def test_the_cost_of_an_edit_stands_beside_that_of_the_smallest_batch(script: Callable[[str], Any]) -> None:
-    sizes = [
+    fits = [
         {
             "n": n,
-            "cpu_seconds_per_edit": cpu,
+            "cpu_seconds": cpu * n,
             "right": n - 1,
             "prompts": n,
             "bytes_of_factors": 3000 * n,
-            "peak_rss_mb": 9,
+            "peak_rss_mb": peak,
         }
-        for n, cpu in ((40, 2.0), (400, 2.5))
+        for n, cpu, peak in ((40, 1.5, 9), (400, 2.5, 11), (40, 2.5, 8))
     ]
-    text = script("cost").section({"data": "edits.jsonl", "digest": "d" * 64, "seed": 0, "runs": 1, "sizes": sizes})
-    assert "| 40 | 2.00 | 1.00 | .97 (.87-1.00) | 3.0 | 9 |" in text
-    assert "| 400 | 2.50 | 1.25 |" in text
+    text = script("cost").section({"data": "edits.jsonl", "digest": "d" * 64, "seed": 0, "fits": fits})
+    assert "| 40 | 2 | 2.00 | 1.00 | .97 (.91-.99) | 3.0 | 9 |" in text
+    assert "| 400 | 1 | 2.50 | 1.25 |" in text
+
+
+def test_small_batches_are_parts_of_the_largest_on_both_sides_of_it(script: Callable[[str], Any]) -> None:
+    fits = script("cost").order([400, 40], 4)
+    assert fits == [(40, 0), (40, 80), (400, 0), (40, 40), (40, 120)]
+    assert script("cost").order([40, 100], 4) == [(40, 0), (100, 0), (40, 40)]
 
 
 def test_the_inner_loops_run_on_a_small_model(script: Callable[[str], Any]) -> None:

@@ -68,3 +68,13 @@ def test_full_training_is_a_delta_like_the_others(domain: Any, tiny_llama: Any) 
     assert delta.notes["trained_parameters"] == sum(
         tiny_llama.model.get_parameter(name).numel() for name in delta.parameters
     )
+
+
+def test_rates_beyond_an_end_are_tried_while_the_best_stands_there(domain: Any) -> None:
+    tried: dict[str, float] = {}
+    best = domain.best_rate(lambda lr: abs(math.log(lr / 0.02)), (3e-4, 1e-3), tried)
+    assert (best, list(tried)) == (0.03, ["0.0003", "0.001", "0.003", "0.01", "0.03"])
+    inside: dict[str, float] = {}
+    assert domain.best_rate(lambda lr: abs(math.log(lr / 1e-3)), (3e-4, 1e-3, 3e-3), inside) == 1e-3
+    assert len(inside) == 3
+    assert domain.best_rate(lambda lr: lr, (3e-4, 1e-3), {}) == 1e-5
