@@ -96,8 +96,8 @@ def router_section(found: Mapping[str, Any]) -> str:
     about = (
         f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked. Repair "
         f"is that of the loop; it asked {found['asked_by_repair']} sure neighbours, and the neighbours scored are "
-        "others. Each level goes on from the one above it. Perplexity is that of every second paragraph of the running "
-        "text, repair reads the others; it is that with the weight delta "
+        "others. Each level begins with what the weights answer. Perplexity is that of every second paragraph of the "
+        "running text, repair reads the others; it is that with the weight delta "
         f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
         "all writes."
     )

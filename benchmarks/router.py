@@ -238,7 +238,7 @@ def found_by_level(
     levels: Sequence[float],
     kept: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The figures after each level, rising; repair goes on from the level before."""
+    """The figures after each level; repair goes on from what the weights answer (level 0, which comes first)."""
     requests = [request_of(row, place.settings) for row in rows]
     bare = [
         replace(row, answers=item.answers, neighbourhood=(), same_subject=(), negation=(), reversal=(), two_hop=())
@@ -248,6 +248,7 @@ def found_by_level(
     probes = [*probes_of(bare), *hidden]
     routes = routed(place, requests)
     made, seconds = fitted(place, requests, routes, kept)
+    answered = made
     bench = bench_of(place, requests, routes, near)
     result: dict[str, Any] = {
         "n": len(rows),
@@ -262,8 +263,9 @@ def found_by_level(
     }
     for level in levels:
         started = time.process_time()
-        made = at_level(place, bench, requests, made, level)
+        made = at_level(place, bench, requests, answered, level)
         spent = time.process_time() - started
+        answered = answered if level else made
         index = get_editor(RAG).fit(None, None, [item for item in requests if made.memory[item.fact.id] == RAG])
         after = scored(place, probes, [index], made.delta)
         result["levels"][f"{level:.2f}" if level else "answered"] = {
@@ -278,7 +280,7 @@ def found_by_level(
 
 def _why(reason: str) -> str:
     """A reason without the facts and figures in it."""
-    if "brings back" in reason:
+    if "bring back" in reason:
         return "costs most neighbours"
     if "rounds of repair" in reason:
         return "the batch still broke the gate after all rounds"

@@ -32,10 +32,12 @@ def read_values(path: Path, what: str) -> Any:
     """
     import yaml
 
+    from registry.safe_yaml import load_yaml
+
     if not path.is_file():
         raise InputError(f"a YAML file for {what}", str(path), "name an existing file")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return load_yaml(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
 

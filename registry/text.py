@@ -57,6 +57,13 @@ def holds_answer(text: str, answers: Iterable[str]) -> bool:
     return any(f" {normalise(answer)} " in said for answer in answers if normalise(answer))
 
 
+def shortest_answer(text: str, answers: Iterable[str]) -> str:
+    """The shortest beginning of `text`, up to the end of a word, that is one of `answers`; all of it where none is."""
+    wanted = list(answers)
+    ends = (hit.end() for hit in re.finditer(r"\w+", text))
+    return next((text[:end] for end in ends if starts_with_answer(text[:end], wanted)), text)
+
+
 def is_settled(text: str, answers: Iterable[str]) -> bool:
     """Whether `starts_with_answer(text, answers)` has the same truth however `text` goes on.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editors.config import read_values
 from pipelines.judging.probing import Question
 from registry.errors import InputError
 
@@ -20,11 +21,9 @@ def general_questions(path: Path) -> list[Question]:
     Raises:
         InputError: the file is missing, or not a YAML list of pairs of a prompt and a list of answers.
     """
-    import yaml
-
     if not path.is_file():
         raise InputError("a file of general questions", str(path), "name an existing one in policy.yaml")
-    raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = read_values(path, "general questions")
     entries = raw.get("questions") if isinstance(raw, dict) else None
     if not isinstance(entries, dict) or not entries:
         raise InputError(f"a mapping 'questions' from prompts to answers in {path}", type(raw).__name__, "mend it")

@@ -4,34 +4,25 @@
    fitting, is taken out.
 2. *lighten*: while running text is harder to read than the budget allows, the facts that pull hardest at it are taken
    out (`pipelines.judging.reading`). Only what is left then is held against what must not move.
-3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well. A fact's
-   cost is the number of broken answers that come back when it alone is left out; it is measured for the facts whose
-   edits pull hardest at the broken prompts. No more are taken out at once than the gate asks for.
+3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well, so many
+   that it is expected to pass on facts that had no say in the choice (`pipelines.judging.costs`).
 
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guards.observations import Observation
+from pipelines.judging.costs import Costs, Gate
 from pipelines.judging.probing import MUST_STAY, Asker, Question
 from pipelines.write import Written, moved_to_index
 from registry.progress import track
-from registry.text import starts_with_answer
+from registry.text import shortest_answer
 
 if TYPE_CHECKING:
     from pipelines.judging.reading import Reading
-
-Gate = Callable[[Sequence[Observation]], str | None]
-"""Says in words which gate the observations break; None when they break none."""
-
-
-SUSPECTS = 3
-"""Facts that are tried in one round of repair at least; more where leaving out none of them brings an answer back."""
-BROKEN_EACH = 3
-"""And one for every so many broken answers, so that a large batch needs few rounds."""
 
 
 @dataclass(frozen=True)
@@ -136,56 +127,31 @@ class Bench:
         return self.reading.heaviest(written) if self.reading is not None else {}
 
     def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
-        """The facts whose absence brings back most of the broken answers, with reasons; empty if the gate passes."""
+        """The facts that cost most of what must not move, with reasons; empty if the gate passes."""
         stay = [item for item in seen if item.kind in MUST_STAY]
         broken_gate = self.gate(stay)
         if broken_gate is None:
             return {}
-        assert written.delta is not None, "only a batch with facts in it is on the bench"
-        moved = {item.prompt for item in seen if item.before and not item.after}
-        broken = [question for question in self.untouched if question.prompt in moved]
-        back: dict[str, set[str]] = {}
-        for tried, fact_id in enumerate(self._suspects(written, broken)):
-            if tried >= max(SUSPECTS, len(broken) // BROKEN_EACH) and any(back.values()):
-                break
-            rest = written.delta.without([fact_id])
-            with rest.applied(self.asker.loaded.model):
-                now = self.asker.now(broken)
-            back[fact_id] = {item.prompt for item in broken if starts_with_answer(now[item.prompt], item.answers)}
+        broken = sum(not item.after for item in stay)
         return {
-            fact_id: f"{broken_gate}; leaving it out brings back {len(back[fact_id])} of {len(broken)} broken answers"
-            for fact_id in self._needed(stay, back)
+            one.fact_id: f"{broken_gate}; leaving it out is expected to bring back {one.back} of {broken} broken "
+            f"answers, and {one.nats:.1f} nats of margin to all of them"
+            for one in self._costs(written, stay).leaving(stay, self.gate)
         }
 
-    def _needed(self, stay: Sequence[Observation], back: Mapping[str, set[str]]) -> list[str]:
-        """The costliest fact, and those after it until the gate would pass with all that they bring back.
-
-        A fact that brings back nothing which those before it do not is left where it is.
-        """
-        needed: list[str] = []
-        right: set[str] = set()
-        for fact_id in sorted(back, key=lambda one: -len(back[one])):
-            if needed and (back[fact_id] <= right or self.gate(_as_right(stay, right)) is None):
-                continue
-            needed.append(fact_id)
-            right |= back[fact_id]
-        return needed
-
-    def _suspects(self, written: Written, broken: Sequence[Question]) -> list[str]:
-        """One fact of each column, the one whose edit pulls hardest at the broken prompts first."""
+    def _costs(self, written: Written, stay: Sequence[Observation]) -> Costs:
+        """What each column of the batch takes from the answers that were given before."""
+        from editors.attribution import attribute
         from editors.delta import WeightDelta
-        from editors.pull import pull
 
         loaded, delta = self.asker.loaded, written.delta
         assert isinstance(delta, WeightDelta), "what is on the bench was written into weights"
+        prompts = tuple(item.prompt for item in stay)
+        names = {item.prompt: item.answers for item in self.untouched}
+        answers = [(prompt, shortest_answer(self.asker.before[prompt], names[prompt])) for prompt in prompts]
         with delta.applied(loaded.model):
-            strength = pull(loaded.model, loaded.tokenizer, delta, [item.prompt for item in broken])
-        return sorted(strength, key=lambda fact_id: -strength[fact_id])
-
-
-def _as_right(seen: Sequence[Observation], prompts: set[str]) -> list[Observation]:
-    """The observations as they would be if these prompts were answered rightly."""
-    return [replace(item, after=item.after or item.prompt in prompts) for item in seen]
+            found = attribute(loaded.model, loaded.tokenizer, delta, answers)
+        return Costs(tuple(column[0] for column in delta.columns), prompts, found.margins, found.returned)
 
 
 def unanswered(seen: Sequence[Observation]) -> dict[str, str]:

@@ -7,9 +7,9 @@ from typing import Any
 from guards.efficacy import GatePolicy
 from guards.family import judge_family
 from guards.observations import Observation
+from pipelines.judging.costs import Gate
 from pipelines.judging.freshness import shares
 from pipelines.judging.probing import MUST_STAY
-from pipelines.judging.repair import Gate
 from registry.records import RiskTier
 
 

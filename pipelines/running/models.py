@@ -89,9 +89,11 @@ def sources(conf: Path | None = None) -> dict[str, ModelSource]:
     """
     import yaml
 
+    from registry.safe_yaml import load_yaml
+
     path = conf or _CONF
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"model names in {path}", type(error).__name__, "mend the file") from None
     wheel_keys = {item.name for item in fields(WheelFiles)}

@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.text import answer_of, holds_answer, is_settled, natural_stop, normalise, starts_with_answer
+from registry.text import (
+    answer_of,
+    holds_answer,
+    is_settled,
+    natural_stop,
+    normalise,
+    shortest_answer,
+    starts_with_answer,
+)
 
 WORDS = st.lists(
     st.sampled_from(["Paris", "paris", "the", "New", "York", "Yorkshire", "U.S.", "a", "-", "Côte"]), max_size=4
@@ -51,6 +59,19 @@ def test_whole_words_only() -> None:
 )
 def test_settled(text: str, settled: bool) -> None:
     assert is_settled(text, ["Paris"]) is settled
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "shortest"),
+    [
+        ("Sofia, which is", ("Sofia",), "Sofia"),
+        ("the Côte d'Ivoire and", ("Ivory Coast", "Cote d'Ivoire"), "the Côte d'Ivoire"),
+        ("New York City", ("New York City", "New York"), "New York"),
+        ("Yorkshire", ("York",), "Yorkshire"),
+    ],
+)
+def test_the_shortest_answer_ends_with_a_word(text: str, answers: tuple[str, ...], shortest: str) -> None:
+    assert shortest_answer(text, answers) == shortest
 
 
 @given(WORDS, WORDS, WORDS, st.sampled_from(["", " "]))

@@ -80,6 +80,9 @@ def test_the_general_questions_are_read_and_a_file_of_another_shape_is_refused(t
     bad.write_text("- a list\n", encoding="utf-8")
     with pytest.raises(InputError, match="questions"):
         general_questions(bad)
+    bad.write_text("questions: [", encoding="utf-8")
+    with pytest.raises(InputError, match="YAML"):
+        general_questions(bad)
 
 
 def test_long_texts_have_their_length_and_short_beginnings_are_left_out(tiny_llama: object) -> None:

@@ -1,0 +1,119 @@
+"""What each edit of a delta takes from answers that the model gave before.
+
+The margin of an answer is the least lead of its tokens: the logit of the token less the highest of any other, in nats.
+Below 0 another token is said. A column of a delta adds left_j (right_j . k_t) to the output y_t of its matrix for the
+key k_t of token t, so that leaving it out changes a margin m, to first order, by
+
+    -sum over edited matrices and tokens of (dm/dy_t . left_j) (right_j . k_t)
+
+One forward pass, and one backward pass down to the lowest edited matrix, give it for all columns at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from editors.delta import WeightDelta
+from editors.trace import evaluating
+
+ROWS = 8
+"""Answers that are looked at together."""
+TOKENS = 3
+"""Tokens of an answer that are looked at: a name that has begun rightly is seldom left."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Margins with a delta on, and what its columns take from them.
+
+    Attributes:
+        margins: of every answer, (answers,) float64, nats.
+        returned: how much of the margin comes back when a column is left out, (answers, columns) float64, nats.
+    """
+
+    margins: Tensor
+    returned: Tensor
+
+
+def attribute(model: Any, tokenizer: Any, delta: WeightDelta, answers: Sequence[tuple[str, str]]) -> Attribution:
+    """The margin of every answer, and what each column of the delta takes from it.
+
+    Args:
+        model: with the delta on; comes out as it went in.
+        tokenizer: its tokenizer.
+        delta: whose columns are weighed.
+        answers: prompts, each with the answer that was given before the edit; a space comes between them.
+    """
+    rows = [_tokens(tokenizer, prompt, said) for prompt, said in answers]
+    margins = torch.zeros(len(rows), dtype=torch.float64)
+    returned = torch.zeros(len(rows), len(delta.columns), dtype=torch.float64)
+    order = sorted((len(ids), place) for place, (ids, _) in enumerate(rows))
+    with torch.enable_grad(), evaluating(model):
+        for begin in range(0, len(order), ROWS):
+            places = [place for _, place in order[begin : begin + ROWS]]
+            batch = [rows[place] for place in places]
+            with _watched(model, delta) as seen:
+                found = _margins(model, batch)
+                outputs = [seen[name][1] for name in delta.parameters]
+                slopes = torch.autograd.grad(found.sum(), outputs)
+            margins[places] = found.detach().double().cpu()
+            keys = [seen[name][0] for name in delta.parameters]
+            returned[places] = _returned(delta, keys, slopes)
+    return Attribution(margins, returned)
+
+
+def _tokens(tokenizer: Any, prompt: str, said: str) -> tuple[list[int], int]:
+    """Token ids of a prompt with the beginning of its answer, and how many of them are the prompt's."""
+    given = len(tokenizer(prompt, verbose=False)["input_ids"])
+    ids: list[int] = tokenizer(f"{prompt} {said.strip()}", verbose=False)["input_ids"]
+    return ids[: given + TOKENS], min(given, len(ids) - 1)
+
+
+@contextmanager
+def _watched(model: Any, delta: WeightDelta) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Input and output of every edited matrix in the forward pass inside the block; gradients reach the outputs."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def hook_of(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            output = output if output.requires_grad else output.requires_grad_()
+            seen[name] = (args[0].detach(), output)
+            return output
+
+        return hook
+
+    with ExitStack() as stack:
+        for name in delta.parameters:
+            module = model.get_submodule(name.removesuffix(".weight"))
+            stack.callback(module.register_forward_hook(hook_of(name)).remove)
+        yield seen
+
+
+def _margins(model: Any, batch: Sequence[tuple[list[int], int]]) -> Tensor:
+    """Margins of the rows of a batch, (rows,), padded on the right."""
+    longest = max(len(ids) for ids, _ in batch)
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch], device=model.device)
+    lengths = torch.tensor([len(row) for row, _ in batch], device=model.device)[:, None]
+    given = torch.tensor([count for _, count in batch], device=model.device)[:, None]
+    place = torch.arange(longest, device=model.device)[None]
+    logits = model(input_ids=ids, attention_mask=(place < lengths).long(), use_cache=False).logits[:, :-1]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    own = logits.gather(2, ids[:, 1:, None])[..., 0]  # (rows, tokens)
+    others = logits.scatter(2, ids[:, 1:, None], -torch.inf).amax(dim=2)
+    scored = (place[:, 1:] >= given) & (place[:, 1:] < lengths)
+    found: Tensor = (own - others).masked_fill(~scored, torch.inf).amin(dim=1)
+    return found
+
+
+def _returned(delta: WeightDelta, keys: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+    """What comes back without each column, (rows, columns), from the keys and slopes of every matrix, (rows, T, d)."""
+    total = torch.zeros(len(keys[0]), len(delta.columns), dtype=torch.float64)
+    for layer, key, slope in zip(delta.layers, keys, slopes, strict=True):
+        added = key.double().cpu() @ layer.right.double().t()  # (rows, T, columns)
+        towards = slope.double().cpu() @ layer.left.double()
+        total -= (added * towards).sum(dim=1)
+    return total
