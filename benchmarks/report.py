@@ -133,9 +133,16 @@ def with_section(text: str, name: str, body: str) -> str:
     return pattern.sub(lambda _: made, text) if pattern.search(text) else f"{text.rstrip()}\n\n{made}\n"
 
 
-def peers_section(peers: Mapping[str, Any]) -> str:
-    """Ours beside EasyEdit's, on the same model and facts."""
-    body = [
+def peers_section(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """Ours beside EasyEdit's, on the same model and facts; a table for each file and number of edits."""
+    head = ["run", "efficacy", "generalisation", "chat", "neighbours", "same subject", "perplexity"]
+    head += ["CPU s per edit", "CPU s covariances", "peak MB"]
+    return "\n\n".join(f"{peers['about']}\n\n{table(head, _peers(peers['runs']))}" for peers in comparisons)
+
+
+def _peers(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """One row a run."""
+    return [
         [
             run["name"],
             *(share(run[kind]) for kind in ("efficacy", "generalization", "chat", "neighbourhood", "same_subject")),
@@ -144,10 +151,8 @@ def peers_section(peers: Mapping[str, Any]) -> str:
             f"{run['cpu_seconds_covariances']:.0f}" if run["cpu_seconds_covariances"] is not None else "-",
             f"{run['peak_rss_mb']:.0f}",
         ]
-        for run in peers["runs"]
+        for run in runs
     ]
-    head = ["run", "efficacy", "generalisation", "chat", "neighbours", "same subject", "perplexity"]
-    return f"{peers['about']}\n\n" + table([*head, "CPU s per edit", "CPU s covariances", "peak MB"], body)
 
 
 def main() -> None:

@@ -187,7 +187,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(rows)} edits of {given.data.name} ({digest_file(given.data)[:12]}), seed {given.seed}, on a model with "
         f"the digest {loaded.digest[:12]}; one thread each, scored by free generation on the final model."
     )
-    keep_json(given.results, {"about": about, "n": len(rows), "seed": given.seed, "runs": runs})
+    keep(given.results, {"about": about, "n": len(rows), "seed": given.seed, "runs": runs})
+
+
+def keep(path: Path, found: Mapping[str, Any]) -> None:
+    """Put a comparison among those that are kept, in the place of one of the same edits."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    others = [one for one in kept if one["about"] != found["about"]]
+    keep_json(path, sorted([*others, found], key=lambda one: (one["n"], one["about"])))
 
 
 if __name__ == "__main__":

@@ -16,5 +16,5 @@ class SstConfig(TrainedConfig):
     """
 
     rank: int = 32
-    period: int = 25
+    period: int = 5
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))

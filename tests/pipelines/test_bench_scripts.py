@@ -338,6 +338,20 @@ def test_a_skipped_comparison_says_so_and_writes_nothing(
     assert not (tmp_path / "results.json").exists()
 
 
+def test_comparisons_of_other_edits_are_kept(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    share = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 40}
+    kinds = ("efficacy", "generalization", "chat", "neighbourhood", "same_subject")
+    run = {**dict.fromkeys(kinds, share), "perplexity": {"ratio": 1.0}, "cpu_seconds_per_edit": 2.0}
+    run |= {"cpu_seconds_covariances": None, "peak_rss_mb": 9}
+    for name, n in (("a", 40), ("b", 20), ("c", 40)):
+        found = {"about": f"{n} edits", "n": n, "seed": 0, "runs": [{**run, "name": name}]}
+        scripts.easyedit_run.keep(tmp_path / "results.json", found)
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert [(one["n"], one["runs"][0]["name"]) for one in kept] == [(20, "b"), (40, "c")]
+    text = scripts.report.peers_section(kept)
+    assert text.index("20 edits") < text.index("| b |") < text.index("40 edits") < text.index("| c |")
+
+
 def test_easyedit_is_given_the_same_edits(scripts: SimpleNamespace, tiny_llama: LoadedModel, tmp_path: Path) -> None:
     rows = [{"subject": "Chad", "prompt": "The capital of Chad is", "target_new": "Lima", "paraphrases": ["x Chad y"]}]
     data, texts = tmp_path / "edits.jsonl", tmp_path / "texts.jsonl"
