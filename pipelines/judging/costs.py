@@ -1,13 +1,9 @@
-"""Which facts to take out of a batch so that what must not move is right again, also where nobody asks.
+"""Which facts to take out of a batch so that what must not move is right again.
 
 Every untouched answer has a margin, of which each fact of the batch has taken a part (`editors.attribution`). An answer
 of margin m counts as sigmoid(-m / SPREAD) wrong answers, so that one which is nearly wrong has a say: it stands for
-those that are not asked. Facts are ordered by how many wrong answers there are less without them, one after another.
-
-A choice flatters itself on the answers that it was made by. How many facts go is therefore told out of fold: the
-untouched facts are dealt into `FOLDS` parts, for each of them facts are ordered by the other parts alone, and so many
-go that the gate would pass with every part as it is expected without the facts that the others chose. Of fewer than
-`ENOUGH` untouched facts a part says next to nothing: there so many go that the gate would pass on all of them together.
+those that are not asked. Facts go one after another, each time the one without which the fewest answers are expected to
+be wrong, until the gate is expected to pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +20,6 @@ Gate = Callable[[Sequence[Observation]], str | None]
 
 SPREAD = 0.5
 """Nats over which an answer turns from right to wrong when it is counted."""
-FOLDS = 5
-"""Parts into which the untouched facts are dealt."""
-ENOUGH = 100
-"""Untouched facts of which parts are made: one wrong answer more or less is then a point of the share or less."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +29,12 @@ class Leaving:
     Attributes:
         fact_id: the fact.
         back: broken answers that are expected back when it goes after those before it.
-        nats: margin that all answers together get back.
+        fewer: how many fewer answers are expected to be wrong, those nearly so counted by their part.
     """
 
     fact_id: str
     back: int
-    nats: float
+    fewer: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,51 +54,38 @@ class Costs:
     returned: "Tensor"
 
     def leaving(self, seen: Sequence[Observation], gate: Gate) -> list[Leaving]:
-        """The facts to take out, the costliest first: as few as the gate is expected to pass with, or half of them.
+        """The facts to take out, the costliest first: as few as the gate is expected to pass with, and at least one.
+
+        Where it is not expected to pass, all without which fewer answers are expected to be wrong.
 
         Args:
             seen: what was seen of every prompt.
             gate: what they break.
         """
-        margins, found = self.margins.clone(), []
-        for column in self.ranked(range(len(self.prompts)))[: self._count(seen, gate)]:
+        place = {prompt: index for index, prompt in enumerate(self.prompts)}
+        margins, found, left = self.margins, list[Leaving](), list(range(len(self.columns)))
+        while left:
+            wrong = _wrong(margins[:, None] + self.returned[:, left])
+            column = left.pop(int(wrong.argmin()))
+            fewer = float(_wrong(margins[:, None])[0] - wrong.min())
+            if found and fewer <= 0:
+                break
             after = margins + self.returned[:, column]
             back = int(((margins < 0) & (after >= 0)).sum())
-            found.append(Leaving(self.columns[column], back, float(self.returned[:, column].sum())))
+            found.append(Leaving(self.columns[column], back, fewer))
             margins = after
+            if gate([self._expected(item, margins[place[item.prompt]], place[item.prompt]) for item in seen]) is None:
+                break
         return found
 
-    def ranked(self, places: Sequence[int]) -> list[int]:
-        """All columns, the one first without which the fewest of some answers are expected to be wrong, and so on."""
-        import torch
+    def _expected(self, item: Observation, margin: "Tensor", place: int) -> Observation:
+        """An observation as it is expected with another margin: another one where the margin changes its side."""
+        right = bool(margin >= 0)
+        return item if right == bool(self.margins[place] >= 0) else replace(item, after=right)
 
-        rows = list(places)
-        margins, returned = self.margins[rows], self.returned[rows]
-        left, order = list(range(len(self.columns))), list[int]()
-        while left:
-            wrong = torch.sigmoid(-(margins[:, None] + returned[:, left]) / SPREAD).sum(dim=0)
-            order.append(left.pop(int(wrong.argmin())))
-            margins = margins + returned[:, order[-1]]
-        return order
 
-    def _count(self, seen: Sequence[Observation], gate: Gate) -> int:
-        """How many facts go."""
-        place = {prompt: index for index, prompt in enumerate(self.prompts)}
-        facts = list(dict.fromkeys(item.fact_id for item in seen))
-        number = FOLDS if len(facts) >= ENOUGH else 1
-        part_of = {fact_id: index % number for index, fact_id in enumerate(facts)}
-        parts = [[place[item.prompt] for item in seen if part_of[item.fact_id] == part] for part in range(number)]
-        orders = [self.ranked([row for other in parts if other is not part for row in other] or part) for part in parts]
-        margins = self.margins.clone()
-        for count in range(1, len(self.columns)):
-            for part, order in zip(parts, orders, strict=True):
-                margins[part] += self.returned[part, order[count - 1]]
-            if gate([self._expected(item, margins, place) for item in seen]) is None:
-                return count
-        return max(1, len(self.columns) // 2)
+def _wrong(margins: "Tensor") -> "Tensor":
+    """How many answers of each column are wrong, (columns,), of margins (prompts, columns)."""
+    import torch
 
-    def _expected(self, item: Observation, margins: "Tensor", place: dict[str, int]) -> Observation:
-        """An observation as it is expected with other margins: another one where the margin changes its side."""
-        index = place[item.prompt]
-        right = bool(margins[index] >= 0)
-        return item if right == bool(self.margins[index] >= 0) else replace(item, after=right)
+    return torch.sigmoid(-margins / SPREAD).sum(dim=0)

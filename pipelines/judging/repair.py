@@ -4,8 +4,8 @@
    fitting, is taken out.
 2. *lighten*: while running text is harder to read than the budget allows, the facts that pull hardest at it are taken
    out (`pipelines.judging.reading`). Only what is left then is held against what must not move.
-3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well, so many
-   that it is expected to pass on facts that had no say in the choice (`pipelines.judging.costs`).
+3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well, as few as
+   it is expected to pass with (`pipelines.judging.costs`).
 
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
@@ -135,7 +135,7 @@ class Bench:
         broken = sum(not item.after for item in stay)
         return {
             one.fact_id: f"{broken_gate}; leaving it out is expected to bring back {one.back} of {broken} broken "
-            f"answers, and {one.nats:.1f} nats of margin to all of them"
+            f"answers; {one.fewer:.1f} fewer are expected to be wrong, those nearly wrong counted by their part"
             for one in self._costs(written, stay).leaving(stay, self.gate)
         }
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.special import expit
 
 from guards.observations import Observation
 from pipelines.judging import costs
 from pipelines.judging.costs import Costs
-
-ASKED = 120
 
 
 def seen_of(margins: torch.Tensor) -> list[Observation]:
@@ -41,7 +40,8 @@ def leaving(made: Costs, broken: int) -> list[str]:
 def test_the_fact_without_which_most_comes_back_goes_first() -> None:
     made = costs_of([[2.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.1, 0.0]])
     found = made.leaving(seen_of(made.margins), at_most(0))
-    assert [(one.fact_id, one.back, one.nats) for one in found] == [("f2", 2, 4.0), ("f0", 1, 2.0)]
+    assert [(one.fact_id, one.back) for one in found] == [("f2", 2), ("f0", 1)]
+    assert found[0].fewer == pytest.approx(2 * (expit(1 / costs.SPREAD) - expit(-1 / costs.SPREAD)))
     assert leaving(made, 1) == ["f2"]
 
 
@@ -56,25 +56,15 @@ def test_facts_that_break_one_answer_together_are_weighed_together() -> None:
     assert leaving(costs_of([[0.9, 0.8, 0.0], [0.9, 0.0, 0.1]]), 0) == ["f0"]
 
 
-@pytest.mark.parametrize(("enough", "most"), [(10**6, 10), (100, 18)])
-def test_what_breaks_an_answer_each_is_not_seen_by_the_others(
-    enough: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """20 facts each break one answer: each of 5 parts has 4 of them, which the others rank last, and 2 may stay."""
-    monkeypatch.setattr(costs, "ENOUGH", enough)
-    rows = [[2.0 * (answer == fact) for fact in range(20)] for answer in range(ASKED)]
-    assert len(leaving(costs_of(rows), 10)) == most
+def test_a_fact_that_helps_stays_though_the_gate_is_not_expected_to_pass() -> None:
+    made = costs_of([[2.0, 0.0, -0.5, 1.5]] * 3)
+    found = made.leaving(seen_of(made.margins), lambda seen: "never good enough")
+    assert [one.fact_id for one in found] == ["f0", "f3"], "f1 does nothing, and without f2 margins are less"
 
 
-def test_what_breaks_many_answers_is_seen_by_the_others() -> None:
-    """Out of fold or not, the two facts that break everything are found by any part of it."""
-    rows = [[2.0 * (answer % 2 == 0), 2.0 * (answer % 3 == 0), 0.0, 0.0] for answer in range(ASKED)]
-    assert sorted(leaving(costs_of(rows), 0)) == ["f0", "f1"]
-
-
-def test_a_gate_that_nothing_is_expected_to_pass_costs_half() -> None:
-    made = costs_of([[2.0, 0.0, 0.0, 0.0]] * 3)
-    assert len(made.leaving(seen_of(made.margins), lambda seen: "never good enough")) == 2
+def test_one_fact_goes_at_least() -> None:
+    made = costs_of([[0.0, 0.0]] * 3, own=-1.0)
+    assert [one.fact_id for one in made.leaving(seen_of(made.margins), at_most(0))] == ["f0"]
 
 
 def test_an_answer_that_is_right_whatever_its_margin_says_stays_so() -> None:
