@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.domain_rates import RATES, best_rate
+from benchmarks.domain_rates import RATES, WIDER, best_rate
 from editors.lora.config import LoraSettings
 from editors.lora.editor import LoraEditor
 from editors.sst.config import SstConfig
@@ -170,6 +170,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         lambda lr: dev_loss(options, model, tokenizer, corpus, replace(training, lr=lr)),
         options.rates or RATES[options.method],
         report["sweep"],
+        wider=0 if options.rates else WIDER,
     )
     began = time.process_time()
     delta = fit(

@@ -14,17 +14,20 @@ WIDER = 3
 """How often the search goes on beyond an end, at most."""
 
 
-def best_rate(loss_of: Callable[[float], float], rates: Sequence[float], tried: dict[str, float]) -> float:
+def best_rate(
+    loss_of: Callable[[float], float], rates: Sequence[float], tried: dict[str, float], *, wider: int = WIDER
+) -> float:
     """The learning rate with the least loss; rates beyond an end are tried while the best stands there.
 
     Args:
         loss_of: the loss that a rate leads to.
         rates: what is tried in any case.
         tried: gets the losses, by rate.
+        wider: how often the search goes on beyond an end, at most.
     """
     known: dict[float, float] = {}
     todo = list(rates)
-    for _ in range(1 + WIDER):
+    for _ in range(1 + wider):
         for lr in todo:
             known[lr] = loss_of(lr)
             tried[f"{lr:g}"] = known[lr]

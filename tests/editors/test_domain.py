@@ -77,4 +77,5 @@ def test_rates_beyond_an_end_are_tried_while_the_best_stands_there(domain: Any) 
     inside: dict[str, float] = {}
     assert domain.best_rate(lambda lr: abs(math.log(lr / 1e-3)), (3e-4, 1e-3, 3e-3), inside) == 1e-3
     assert len(inside) == 3
+    assert domain.best_rate(lambda lr: lr, (3e-4, 1e-3), {}, wider=0) == 3e-4
     assert domain.best_rate(lambda lr: lr, (3e-4, 1e-3), {}) == 1e-5
