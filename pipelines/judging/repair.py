@@ -135,7 +135,7 @@ class Bench:
         broken = sum(not item.after for item in stay)
         return {
             one.fact_id: f"{broken_gate}; leaving it out is expected to bring back {one.back} of {broken} broken "
-            f"answers; {one.fewer:.1f} fewer are expected to be wrong, those nearly wrong counted by their part"
+            f"answers ({one.fewer:.1f} where those nearly broken count in part)"
             for one in self._costs(written, stay).leaving(stay, self.gate)
         }
 
