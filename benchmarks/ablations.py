@@ -70,6 +70,7 @@ def _beginnings(count: int) -> dict[str, Any]:
 VARIANTS = (
     Variant("", "defaults"),
     Variant("both", "4 beginnings, bystanders 1", {**_beginnings(4), "bystanders.weight": 1.0}),
+    Variant("both", "4 beginnings, no bystanders", {**_beginnings(4), "bystanders.weight": 0.0}),
     Variant("contexts", "4 beginnings", _beginnings(4)),
     Variant("contexts", "no beginning", _beginnings(0)),
     Variant("contexts", "no mentions", {"mentions": 0}),

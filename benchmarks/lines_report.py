@@ -63,7 +63,8 @@ def ablations_section(found: Mapping[str, Any]) -> str:
         f"{found['n']} {what} in one batch (seed {found['seed']}, edits {found['data'][:12]}, model "
         f"{found['model'][:12]}), one number changed at a time. The flips are prompts gained and lost against the "
         "defaults (blocks 2 to 5 and 9 to 12: against the atlas's text alone; a column per context: against no "
-        f"corrections). A difference is named where a split as uneven has a chance under {DECIDES} by exact McNemar; "
+        "corrections; what has (no mentions) behind it was run before mentions were a default: against no mentions). "
+        f"A difference is named where a split as uneven has a chance under {DECIDES} by exact McNemar; "
         "with so many comparisons one of twenty such verdicts is chance."
     )
     head = ["variant", "efficacy", "generalisation", "neighbours", "gen. +/-", "neigh. +/-", "CPU s per edit", "so"]
