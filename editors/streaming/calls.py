@@ -15,8 +15,6 @@ from registry.errors import ModelError
 CACHE_NAMES = ("past_key_values", "layer_past")
 """What blocks call the argument that holds keys and values."""
 MASK_NAME = "attention_mask"
-FUSED = "sdpa"
-"""The attention that takes no mask to mean a causal one (eager attention takes it to mean none)."""
 IN_TUPLES = ("gptj",)
 """Values of `config.model_type` whose blocks give their output inside of a tuple."""
 
@@ -30,8 +28,6 @@ class BlockCall:
         arguments: its arguments for the whole sequence by name, without hidden states, mask and cache.
         cache_name: name of its cache argument.
         mask: its mask for the last chunk, (1, 1, chunk, T); None where the attention needs none.
-        causal: whether that mask keeps out later tokens and nothing else. The attention does so by itself, and faster,
-            where it is given no mask and no earlier keys.
         length: T.
     """
 
@@ -39,7 +35,6 @@ class BlockCall:
     arguments: Mapping[str, Any]
     cache_name: str
     mask: Tensor | None
-    causal: bool
     length: int
 
     def run(self, hidden: Tensor, start: int, cache: Any) -> Tensor:
@@ -49,7 +44,7 @@ class BlockCall:
         """
         stop = start + hidden.shape[1]
         arguments = {name: _slice(value, start, stop, self.length) for name, value in self.arguments.items()}
-        mask = None if self.causal and not start else self.mask
+        mask = self.mask
         if mask is not None:
             begin = self.length - mask.shape[2] - start
             mask = mask[:, :, : stop - start, begin : begin + stop]
@@ -78,7 +73,6 @@ def record_calls(
     # A mask with four dimensions is handed to the blocks as it is: one for the whole sequence would be T x T.
     unused = torch.zeros(1, 1, 1, 1, device=input_ids.device)
     in_tuples = model.config.model_type in IN_TUPLES
-    fused = model.config._attn_implementation == FUSED
     with _recording(blocks, in_tuples) as whole:
         model.base_model(input_ids=input_ids, position_ids=place, attention_mask=unused, use_cache=False)
     with _recording(blocks, in_tuples) as last, torch.no_grad():
@@ -88,7 +82,7 @@ def record_calls(
             past_key_values=_Before(start),
             use_cache=True,
         )
-    calls, plain = [], dict[int, bool]()  # blocks share their masks
+    calls = []
     for block, (_, arguments), (_, masked) in zip(blocks, whole, last, strict=True):
         (name,) = [name for name in CACHE_NAMES if name in signature(block.forward).parameters]
         mask = masked.get(MASK_NAME)
@@ -99,19 +93,8 @@ def record_calls(
                 "load the model with attn_implementation='sdpa' or 'eager'",
             )
         rest = {key: value for key, value in arguments.items() if key not in (MASK_NAME, name)}
-        rest |= {"use_cache": True} if "use_cache" in rest else {}
-        if id(mask) not in plain:
-            plain[id(mask)] = fused and _is_causal(mask)
-        calls.append(BlockCall(block, rest, name, mask, plain[id(mask)], length))
+        calls.append(BlockCall(block, rest | ({"use_cache": True} if "use_cache" in rest else {}), name, mask, length))
     return whole[0][0], tuple(calls)
-
-
-def _is_causal(mask: Tensor | None) -> bool:
-    """Whether a mask for the last tokens, (1, 1, chunk, T), lets each see itself and all before it, no more."""
-    if mask is None or mask.dtype != torch.bool:
-        return False
-    chunk, length = mask.shape[2:]
-    return torch.equal(mask[0, 0], torch.ones_like(mask[0, 0]).tril(length - chunk))
 
 
 class _Before:

@@ -23,9 +23,6 @@ from editors.streaming.calls import BlockCall
 from editors.streaming.repeat import Dice, Precision
 from registry.errors import EditError
 
-AT_ONCE = 4
-"""Chunks in the first piece of a forward pass: without a graph they take less memory than one with it."""
-
 
 @dataclass(frozen=True)
 class Stream:
@@ -42,14 +39,6 @@ class Stream:
     bounds: tuple[tuple[int, int], ...]
     trained: tuple[Tensor, ...]
     random: bool
-
-    def forward_bounds(self) -> tuple[tuple[int, int], ...]:
-        """Where the pieces of the forward pass begin and end: the first chunks are run as one where that is faster.
-
-        Dropout has to draw chunk by chunk, since the backward pass draws again.
-        """
-        together = AT_ONCE if self.call.causal and not self.random else 1
-        return ((0, self.bounds[:together][-1][1]), *self.bounds[together:])
 
 
 def bounds(length: int, chunk: int) -> tuple[tuple[int, int], ...]:
@@ -143,7 +132,7 @@ class StreamedBlock(torch.autograd.Function):
         hidden = hidden.detach()
         out, cache = torch.empty_like(hidden), Keys(hidden.shape[1])
         with ctx.precision.again():
-            for start, stop in stream.forward_bounds():
+            for start, stop in stream.bounds:
                 ctx.dice.keep()
                 out[:, start:stop] = stream.call.run(hidden[:, start:stop], start, cache.at(start))
         return out

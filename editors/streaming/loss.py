@@ -65,9 +65,9 @@ def streaming_loss(model: Any, input_ids: Tensor, labels: Tensor, *, chunk: int,
     hidden, calls = record_calls(plain, blocks, input_ids, chunk)
     block_of: Any = StreamedBlock.apply
     loss_of: Any = StreamedHead.apply
-    cut, random = bounds(input_ids.shape[1], chunk), plain.training and _draws(blocks)
+    cut = bounds(input_ids.shape[1], chunk)
     for block, call in zip(blocks, calls, strict=True):
-        stream = Stream(call, cut, _trained([block], also), random=random)
+        stream = Stream(call, cut, _trained([block], also), random=plain.training)
         hidden = block_of(stream, hidden, *stream.trained)
     ends = [plain.get_submodule(layout.norm), plain.get_submodule(layout.head)]
     head = _Head(plain, layout, _trained(ends, also))
@@ -140,19 +140,6 @@ def _trained(modules: Iterable[nn.Module], also: Sequence[Tensor]) -> tuple[Tens
     """What `modules` read that wants a gradient, each once."""
     tensors = [parameter for module in modules for parameter in module.parameters()]
     return tuple({id(tensor): tensor for tensor in (*tensors, *also) if tensor.requires_grad}.values())
-
-
-def _draws(blocks: Iterable[nn.Module]) -> bool:
-    """Whether any module has a share of dropout, as a module of its own or as a number (`attention_dropout`)."""
-    modules = [module for block in blocks for module in block.modules()]
-    shares = [module.p for module in modules if isinstance(module, nn.Dropout)]
-    shares += [
-        value
-        for module in modules
-        for name, value in vars(module).items()
-        if "dropout" in name and type(value) is float
-    ]
-    return any(share > 0 for share in shares)
 
 
 def _plain(model: Any) -> Any:

@@ -221,53 +221,6 @@ def test_a_mask_that_is_one_token_off_is_noticed(monkeypatch: pytest.MonkeyPatch
         assert max(compare(model_of(), 8)) >= least
 
 
-def runs_of(model: Any) -> list[tuple[int, int, bool]]:
-    """Where each run of the first block begins and ends, and whether it has a mask, in a forward and backward pass."""
-    seen: list[tuple[int, int, bool]] = []
-
-    def spy(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        start = int(kwargs["position_ids"][0, 0])
-        seen.append((start, start + args[0].shape[1], kwargs["attention_mask"] is not None))
-
-    ids, labels = batch()
-    with layout_of(model).block_list(model)[0].register_forward_pre_hook(spy, with_kwargs=True):
-        streaming_loss(model, ids, labels, chunk=5).backward()  # type: ignore[no-untyped-call]
-    recorded = 2  # calls that are only looked at
-    return seen[recorded:]
-
-
-@pytest.mark.parametrize(
-    ("family", "attention", "dropout", "forward"),
-    [
-        ("llama", "sdpa", 0.0, [(0, 18, False), (18, 23, True)]),
-        ("llama", "sdpa", 0.1, [(0, 3, False), *((start, start + 5, True) for start in (3, 8, 13, 18))]),
-        ("llama", "eager", 0.0, [(0, 3, True), *((start, start + 5, True) for start in (3, 8, 13, 18))]),
-        ("mistral", "sdpa", 0.0, [(0, 3, True), *((start, start + 5, True) for start in (3, 8, 13, 18))]),
-    ],
-)
-def test_the_first_chunks_go_forward_as_one_where_their_mask_is_only_causal(
-    family: str, attention: str, dropout: float, forward: list[Any]
-) -> None:
-    seen = runs_of(model_of(family, attention, attention_dropout=dropout).train())
-    assert seen[: len(forward)] == forward
-    assert [run[:2] for run in seen[len(forward) :]][-5:] == [(18, 23), (13, 18), (8, 13), (3, 8), (0, 3)]
-    assert seen[-1][2] == forward[0][2]
-
-
-@pytest.mark.parametrize(("family", "attention"), [("mistral", "sdpa"), ("llama", "eager")])
-def test_a_mask_that_is_left_out_where_it_is_more_than_causal_is_noticed(
-    family: str, attention: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = record_calls
-
-    def wrong(*args: Any) -> tuple[Tensor, tuple[BlockCall, ...]]:
-        hidden, calls = record(*args)
-        return hidden, tuple(replace(call, causal=True) for call in calls)
-
-    monkeypatch.setattr(head, "record_calls", wrong)
-    assert min(compare(model_of(family, attention), 8)) > 1e-4
-
-
 def test_gradients_through_earlier_keys_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     update = Joined.update
 
