@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from editors.delta import WeightDelta
+from editors.layouts import Layout, layout_of
 from editors.trace import evaluating
 
 ROWS = 8
@@ -52,12 +53,13 @@ def attribute(model: Any, tokenizer: Any, delta: WeightDelta, answers: Sequence[
     margins = torch.zeros(len(rows), dtype=torch.float64)
     returned = torch.zeros(len(rows), len(delta.columns), dtype=torch.float64)
     order = sorted((len(ids), place) for place, (ids, _) in enumerate(rows))
+    layout = layout_of(model)
     with torch.enable_grad(), evaluating(model):
         for begin in range(0, len(order), ROWS):
             places = [place for _, place in order[begin : begin + ROWS]]
             batch = [rows[place] for place in places]
             with _watched(model, delta) as seen:
-                found = _margins(model, batch)
+                found = _margins(model, layout, batch)
                 outputs = [seen[name][1] for name in delta.parameters]
                 slopes = torch.autograd.grad(found.sum(), outputs)
             margins[places] = found.detach().double().cpu()
@@ -93,20 +95,21 @@ def _watched(model: Any, delta: WeightDelta) -> Iterator[dict[str, tuple[Tensor,
         yield seen
 
 
-def _margins(model: Any, batch: Sequence[tuple[list[int], int]]) -> Tensor:
-    """Margins of the rows of a batch, (rows,), padded on the right."""
+def _margins(model: Any, layout: Layout, batch: Sequence[tuple[list[int], int]]) -> Tensor:
+    """Margins of the rows of a batch, (rows,), padded on the right; only what is scored reaches the vocabulary."""
     longest = max(len(ids) for ids, _ in batch)
     ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch], device=model.device)
     lengths = torch.tensor([len(row) for row, _ in batch], device=model.device)[:, None]
-    given = torch.tensor([count for _, count in batch], device=model.device)[:, None]
-    place = torch.arange(longest, device=model.device)[None]
-    logits = model(input_ids=ids, attention_mask=(place < lengths).long(), use_cache=False).logits[:, :-1]
+    mask = (torch.arange(longest, device=model.device)[None] < lengths).long()
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    scored = [(row, place) for row, (known, given) in enumerate(batch) for place in range(given, len(known))]
+    owners, places = (torch.tensor(part, device=model.device) for part in zip(*scored, strict=True))
+    logits = layout.project(model, hidden[owners, places - 1])  # (scored, vocabulary)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    own = logits.gather(2, ids[:, 1:, None])[..., 0]  # (rows, tokens)
-    others = logits.scatter(2, ids[:, 1:, None], -torch.inf).amax(dim=2)
-    scored = (place[:, 1:] >= given) & (place[:, 1:] < lengths)
-    found: Tensor = (own - others).masked_fill(~scored, torch.inf).amin(dim=1)
-    return found
+    said = ids[owners, places][:, None]
+    leads = logits.gather(1, said)[:, 0] - logits.scatter(1, said, -torch.inf).amax(dim=1)
+    counts = [len(known) - given for known, given in batch]
+    return torch.stack([part.amin() for part in leads.split_with_sizes(counts)])
 
 
 def _returned(delta: WeightDelta, keys: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
