@@ -11,7 +11,7 @@ from editors.fitting import edit_layers, find_moments, split_reached
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
-from editors.subject import Group, group_requests
+from editors.rows import Group, group_requests
 from editors.targets import Target
 from editors.trace import evaluating
 from registry.records import EditRequest

@@ -37,7 +37,7 @@ from editors import EDITORS, get_editor
 from editors.layouts import layout_of
 from editors.load import weights_digest
 from editors.moments import measure
-from editors.subject import group_requests
+from editors.rows import group_requests
 from editors.targets import TargetConfig, fit_targets
 from editors.training import TrainingConfig
 from registry.errors import DmmGovError

@@ -19,7 +19,8 @@ from torch import Tensor
 from editors.delta import deltas_on
 from editors.layouts import Layout
 from editors.others import MORE_NAMES, placed
-from editors.subject import Group, subject_span
+from editors.rows import Group
+from editors.subject import subject_span
 from editors.trace import inputs_of
 from registry.errors import EditError
 from registry.records import EditRequest

@@ -57,12 +57,12 @@ def build_config(kind: type[T], values: Any, where: str) -> T:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    """One value: a nested config, a list of whole numbers, a number, or one of a few words; nothing else."""
+    """One value: a nested config, a list of whole numbers, a number, yes or no, or one of a few words; nothing else."""
     if is_dataclass(kind) and isinstance(kind, type):
         return build_config(kind, value, where)
     if kind is float and type(value) in (int, float):
         return float(value)
-    if kind is int and type(value) is int:
+    if kind in (int, bool) and type(value) is kind:
         return value
     if get_origin(kind) is Literal:
         if value in get_args(kind):
@@ -70,8 +70,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         raise InputError(f"one of {', '.join(map(str, get_args(kind)))} for {where}", repr(value), "mend the file")
     if get_origin(kind) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
         return tuple(value)
-    wanted = {int: "a whole number", float: "a number"}.get(kind, "a list of whole numbers")
-    known = kind in (int, float) or kind == tuple[int, ...]
+    wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a list of whole numbers")
+    known = kind in (int, float, bool) or kind == tuple[int, ...]
     raise InputError(
         f"{wanted} for {where}" if known else f"nothing for {where} in a file", repr(value), "mend the file"
     )

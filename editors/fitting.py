@@ -12,7 +12,7 @@ from editors.base import EffectState, FactEffect
 from editors.contexts import PREFIXES
 from editors.layouts import Layout
 from editors.moments import Moments, measure
-from editors.subject import Group, Row
+from editors.rows import Group, Row
 from editors.targets import Target
 from editors.workers import side_by_side, side_by_side_rows
 from registry.errors import EditError

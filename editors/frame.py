@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from editors.layouts import Layout
-from editors.subject import Row
+from editors.rows import Row
 from editors.trace import BlockCalls, inputs_of, record_blocks
 
 

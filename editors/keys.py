@@ -13,7 +13,7 @@ from torch import Tensor
 
 from editors.layouts import Layout
 from editors.norms import carried, gains
-from editors.subject import Group, Row
+from editors.rows import Group, Row
 from editors.trace import BlockCalls, inputs_of, record_blocks
 
 ROWS = 64

@@ -10,9 +10,9 @@ from torch import Tensor
 from editors.base import FactEffect
 from editors.fitting import edit_layers, split_reached, written_effects
 from editors.layouts import Layout
+from editors.rows import Group, Row
 from editors.side import SideMemory, Station
 from editors.spoken import plain_nll, said_already
-from editors.subject import Group, Row
 from editors.targets import Target, TargetConfig, fit_targets
 from editors.trace import inputs_of
 from registry.errors import EditError

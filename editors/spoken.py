@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from editors.subject import Group, Row
+from editors.rows import Group, Row
 from editors.targets import TargetConfig
 
 
@@ -58,10 +58,8 @@ def said_already(model: Any, group: Group, config: TargetConfig) -> bool:
     """Whether the model, with what is on in it, gives the group's objects in every context, as sure as is asked."""
     for row in group.rows:
         if row.kind == "answer":
-            found = spoken(model, row)
-            enough = found.sure > 0 and found.sure >= config.stop_probability
-            if not (
-                math.isfinite(found.nll) and enough and found.end >= config.end_probability * config.stop_probability
-            ):
+            found, wanted = spoken(model, row), config.wanted(row)
+            enough = found.sure > 0 and found.sure >= wanted and found.end >= config.end_probability * wanted
+            if not (math.isfinite(found.nll) and enough):
                 return False
     return True

@@ -1,95 +1,15 @@
-"""Where a fact's subject ends in a tokenised text, and the contexts in which a fact is fitted.
+"""Where a fact's subject ends in a tokenised text, and where its answer begins.
 
 The subject's last token is found from the character offsets of the fast tokenizer, never by comparing token strings,
 so that a leading space, a beginning-of-sequence token, a subject of several tokens or a script whose characters take
 several tokens make no difference.
 """
 
-import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from editors.contexts import MENTIONS, PREFIXES
 from registry.errors import EditError
-from registry.records import EditRequest
-from registry.text import normalise
-
-ENDING = "."
-"""What is scored after the object: without it a model may go on inside the word ("forint" -> "forintel...")."""
-
-RowKind = Literal["answer", "drift", "mention"]
-"""answer: the row's object is to be predicted. drift: the row's next-token distribution is to stay as it is. mention:
-the row only names the subject, and is looked at for its key."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One tokenised context of a fact.
-
-    Attributes:
-        fact_id: the fact whose object is scored ("" for the other kinds).
-        kind: see `RowKind`.
-        plain: whether this is the request's own prompt without anything before it.
-        tokens: token ids, without the last expected one (nothing is predicted from it).
-        subject: index of the subject's last token.
-        scored: indices of the tokens whose next token is scored.
-        gold: token ids expected there; empty for the other kinds.
-        ended: whether the last of them is the full stop after the object, so that the object is not glued to more.
-    """
-
-    fact_id: str
-    kind: RowKind
-    plain: bool
-    tokens: tuple[int, ...]
-    subject: int
-    scored: tuple[int, ...]
-    gold: tuple[int, ...]
-    ended: bool = False
-
-    @property
-    def object_length(self) -> int:
-        """How many of `gold` are the object's own."""
-        return len(self.gold) - self.ended
-
-
-@dataclass(frozen=True)
-class Group:
-    """All facts of one subject: their keys nearly coincide, so they share one column and one target.
-
-    Attributes:
-        subject: the subject, as first written.
-        fact_ids: the facts, in the order of the requests.
-        rows: their contexts, in which targets are optimised.
-        mentions: further places of the subject, whose keys count as well.
-    """
-
-    subject: str
-    fact_ids: tuple[str, ...]
-    rows: tuple[Row, ...]
-    mentions: tuple[Row, ...] = ()
-
-    @property
-    def answer_rows(self) -> tuple[Row, ...]:
-        """The rows in which an object is to be said.
-
-        A token at position 0 is the model's attention sink, with a state unlike any other; such rows count only when
-        there are no others.
-        """
-        answers = tuple(row for row in self.rows if row.kind == "answer")
-        return tuple(row for row in answers if row.subject > 0) or answers
-
-    @property
-    def key_rows(self) -> tuple[Row, ...]:
-        """The rows over which key and hidden state are averaged: those of the answers and the mentions.
-
-        Where the answers' are all at position 0 they stand alone, since their state has nothing in common with others.
-        """
-        answers = self.answer_rows
-        if answers and not answers[0].subject:
-            return answers
-        return (*answers, *(row for row in self.mentions if row.subject > 0))
 
 
 def subject_span(text: str, subject: str) -> tuple[int, int]:
@@ -120,7 +40,7 @@ def last_token(offsets: Sequence[tuple[int, int]], end: int) -> int:
     return held[-1]
 
 
-def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+def encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids and their character spans.
 
     Raises:
@@ -128,7 +48,8 @@ def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]
     """
     if not getattr(tokenizer, "is_fast", False):
         raise EditError("expected a fast tokenizer (it gives character offsets), got a slow one; load it with use_fast")
-    encoded = tokenizer(text, return_offsets_mapping=True)
+    marked = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)  # a chat template writes it out
+    encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=not marked)
     return list(encoded["input_ids"]), [tuple(span) for span in encoded["offset_mapping"]]
 
 
@@ -139,7 +60,7 @@ def subject_tokens(tokenizer: Any, prompt: str, subject: str) -> range:
         EditError: the prompt does not hold the subject, or no token holds it.
     """
     start, end = subject_span(prompt, subject)
-    _, offsets = _encode(tokenizer, prompt)
+    _, offsets = encode(tokenizer, prompt)
     held = [index for index, (begin, stop) in enumerate(offsets) if begin < stop and begin < end and stop > start]
     if not held:
         raise EditError(f"expected tokens that hold {subject!r}, got offsets {offsets}; use a fast tokenizer")
@@ -152,122 +73,10 @@ def first_target(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], i
     Raises:
         EditError: the answer gives no token of its own.
     """
-    tokens, offsets = _encode(tokenizer, f"{prompt} {answer.strip()}")
+    tokens, offsets = encode(tokenizer, f"{prompt} {answer.strip()}")
     first = next((index for index, (_, stop) in enumerate(offsets) if stop > len(prompt)), len(tokens))
     while first + 1 < len(tokens) and offsets[first][1] <= len(prompt) + 1:
         first += 1  # a space of its own is no part of the answer
     if not answer.strip() or not 0 < first < len(tokens):
         raise EditError(f"expected an answer with at least one token, got {answer!r}; write one")
     return tokens[:first], tokens[first]
-
-
-def answer_row(tokenizer: Any, request: EditRequest, prompt: str, begin: str = "", *, plain: bool = False) -> Row:
-    """The row that scores the request's object after `begin` + `prompt`.
-
-    Raises:
-        EditError: the prompt does not hold the subject, the object gives no token of its own, or the tokenizer does not
-            know what one of them is written in.
-    """
-    start, end = subject_span(prompt, request.fact.subject)
-    text = begin + prompt
-    tokens, offsets = _encode(tokenizer, text + request.target)
-    first = next((i for i, (_, stop) in enumerate(offsets) if stop > len(text)), len(tokens))
-    last = max((i for i, (_, stop) in enumerate(offsets) if stop > len(text)), default=-1)
-    if first > last or not request.fact.object.strip():
-        raise EditError(f"expected an object with at least one token, got {request.fact.object!r}; write one")
-    subject = last_token(offsets, len(begin) + end)
-    if subject >= first:
-        raise EditError(f"expected the subject before the object, got {text + request.target!r}; mend the prompt")
-    _check_known(tokenizer, text + request.target, (len(begin) + start, len(begin) + end), len(text))
-    tokens = tokens[: last + 1]
-    stopped, _ = _encode(tokenizer, f"{text}{request.target}{ENDING}")
-    ended = stopped[: len(tokens)] == tokens and len(stopped) > len(tokens) and not request.target.endswith(ENDING)
-    tokens = stopped[: len(tokens) + 1] if ended else tokens
-    scored, gold = tuple(range(first - 1, len(tokens) - 1)), tuple(tokens[first:])
-    return Row(request.fact.id, "answer", plain, tuple(tokens[:-1]), subject, scored, gold, ended)
-
-
-def _check_known(tokenizer: Any, text: str, subject: tuple[int, int], target: int) -> None:
-    """Refuse a subject or an object (from character `target` on) with tokens that stand for anything unknown.
-
-    Raises:
-        EditError: names the characters.
-    """
-    for token, (start, stop) in zip(*_encode(tokenizer, text), strict=True):
-        inside = stop > target or (start < subject[1] and stop > subject[0])
-        if token == tokenizer.unk_token_id and start < stop and inside:
-            raise EditError(f"expected text that the tokenizer knows, got {text[start:stop]!r}; write it otherwise")
-
-
-def drift_row(tokenizer: Any, subject: str) -> Row:
-    """The row "{subject} is a", whose next-token distribution is to stay as it is (ROME's essence term)."""
-    tokens, offsets = _encode(tokenizer, f"{subject.strip()} is a")
-    last = max(index for index, (start, stop) in enumerate(offsets) if start < stop)
-    return Row("", "drift", False, tuple(tokens[: last + 1]), last_token(offsets, len(subject.strip())), (last,), ())
-
-
-def mention_rows(tokenizer: Any, subject: str, count: int) -> tuple[Row, ...]:
-    """The first `count` of `MENTIONS` with the subject in them, up to its last token."""
-    name = subject.strip()
-    found = []
-    for form in MENTIONS[:count]:
-        tokens, offsets = _encode(tokenizer, form.format(name))
-        last = last_token(offsets, len(form.format(name)))
-        found.append(Row("", "mention", False, tuple(tokens[: last + 1]), last, (), ()))
-    return tuple(found)
-
-
-def request_rows(tokenizer: Any, request: EditRequest, *, prefixes: int, paraphrases: int, seed: int) -> list[Row]:
-    """The contexts of one request: its prompt, the prompt after natural beginnings, and its paraphrases.
-
-    `held_out` is never looked at. The choice depends on the seed and the fact alone, not on the other requests.
-    """
-    choice = random.Random(f"{seed}:{request.fact.id}")
-    begins = [f"{text} " for text in choice.sample(PREFIXES, min(prefixes, len(PREFIXES)))]
-    rows = [answer_row(tokenizer, request, request.prompt, plain=True)]
-    rows += [answer_row(tokenizer, request, request.prompt, begin) for begin in begins]
-    rows += [answer_row(tokenizer, request, prompt) for prompt in request.paraphrases[:paraphrases]]
-    return rows
-
-
-def group_requests(
-    tokenizer: Any, requests: Sequence[EditRequest], *, prefixes: int, paraphrases: int, seed: int, mentions: int = 0
-) -> tuple[list[Group], dict[str, str]]:
-    """Requests grouped by subject, in the order of first mention, and the reason for each that cannot be written.
-
-    A prompt has one greedy answer: of requests that ask for different ones the last is written. A group whose requests
-    bring no phrasings has so many `mentions` besides their prompts; phrasings make them needless.
-    """
-    last = {normalise(request.prompt): request for request in requests}
-    rows: dict[str, list[Row]] = {}
-    members: dict[str, list[EditRequest]] = {}
-    refused: dict[str, str] = {}
-    for request in requests:
-        stands = last[normalise(request.prompt)]
-        if normalise(stands.fact.object) != normalise(request.fact.object):
-            refused[request.fact.id] = (
-                f"expected one answer to {request.prompt!r}, got a later request for {stands.fact.object!r} beside "
-                f"{request.fact.object!r}; only the later is written"
-            )
-            continue
-        try:
-            made = request_rows(tokenizer, request, prefixes=prefixes, paraphrases=paraphrases, seed=seed)
-        except EditError as error:
-            refused[request.fact.id] = str(error)
-            continue
-        name = normalise(request.fact.subject) or request.fact.subject
-        if request.fact.id in (known.fact.id for known in members.get(name, [])):
-            continue
-        members.setdefault(name, []).append(request)
-        rows.setdefault(name, []).extend(made)
-    phrased = {name for name, held in members.items() if any(one.paraphrases[:paraphrases] for one in held)}
-    groups = [
-        Group(
-            subject=held[0].fact.subject,
-            fact_ids=tuple(request.fact.id for request in held),
-            rows=(*rows[name], drift_row(tokenizer, held[0].fact.subject)),
-            mentions=mention_rows(tokenizer, held[0].fact.subject, 0 if name in phrased else mentions),
-        )
-        for name, held in members.items()
-    ]
-    return groups, refused

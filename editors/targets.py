@@ -12,6 +12,7 @@ leaves the batch. Lengths are relative to |h|, so that the same numbers serve re
 of KL's arguments is that of the authors' code.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from editors.frame import Frame, Scores, starts_of
 from editors.layouts import Layout
-from editors.subject import Group
+from editors.rows import Group, Row
 from editors.workers import side_by_side
 from registry.progress import track
 
@@ -45,6 +46,8 @@ class TargetConfig:
         extra_steps: steps taken after that, for a margin.
         prefixes: natural beginnings put before the prompt, each a context.
         paraphrases: most paraphrases of the request used as contexts.
+        chat: whether the prompt as a turn of a chat, answered by the object, is a context too.
+        chat_probability: what `stop_probability` is in that context, where much else can be said.
         batch: facts optimised together; 0 chooses by device (2 on a CPU, 32 elsewhere).
         seed: decides which natural beginnings.
     """
@@ -59,8 +62,14 @@ class TargetConfig:
     extra_steps: int = 1
     prefixes: int = 1
     paraphrases: int = 6
+    chat: bool = False
+    chat_probability: float = 0.3
     batch: int = 0
     seed: int = 0
+
+    def wanted(self, row: Row) -> float:
+        """The probability that a row's object must have."""
+        return self.chat_probability if row.asked else self.stop_probability
 
 
 @dataclass(frozen=True)
@@ -220,12 +229,12 @@ def _leaving(
     state: State, scores: Scores, active: list[int], since: dict[int, int], step: int, config: TargetConfig
 ) -> list[int]:
     """Positions of the groups that stop at this step: converged and done with the extra steps, or out of steps."""
-    least = [1.0] * len(active)
-    for owner, sure in zip(scores.owners, state.row_sure.tolist(), strict=True):
-        least[owner] = min(least[owner], sure)
+    spare = [math.inf] * len(active)
+    for owner, row, sure in zip(scores.owners, scores.rows, state.row_sure.tolist(), strict=True):
+        spare[owner] = min(spare[owner], sure - config.wanted(row))
     leaving = []
     for position, index in enumerate(active):
-        if least[position] >= config.stop_probability:
+        if spare[position] >= 0:
             since.setdefault(index, step)
         enough = index in since and (step - since[index] >= config.extra_steps or since[index] == 0)
         if enough or step == config.steps or not bool(torch.isfinite(state.loss[position])):

@@ -14,7 +14,7 @@ from editors.config import read_config
 from editors.delta import parameters_digest
 from editors.fitting import MOVED, in_order, object_nll
 from editors.layouts import Layout, layout_of
-from editors.subject import Row, group_requests
+from editors.rows import Row, group_requests
 from editors.trained_delta import TrainedDelta
 from editors.training import (
     Data,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from editors.layouts import Layout
-from editors.subject import Row
+from editors.rows import Row
 from registry.errors import EditError
 from registry.progress import track
 

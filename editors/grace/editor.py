@@ -19,9 +19,9 @@ from editors.grace.delta import Entry, GraceDelta
 from editors.grace.solve import radius
 from editors.layouts import Layout, layout_of
 from editors.others import other_names, with_others
+from editors.rows import Row, request_rows
 from editors.sequences import unrouted
 from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
-from editors.subject import Row, request_rows
 from editors.targets import TargetConfig
 from editors.trace import evaluating
 from registry.records import EditRequest, Scope

@@ -33,7 +33,7 @@ from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
 from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space, share
 from editors.moments import Moments
-from editors.subject import Group, group_requests
+from editors.rows import Group, group_requests
 from editors.targets import Target, fit_targets
 from editors.trace import evaluating, replaced
 from registry.progress import track
@@ -71,6 +71,7 @@ class MemitEditor:
             paraphrases=tuning.paraphrases,
             seed=tuning.seed,
             mentions=config.mentions,
+            chat=tuning.chat,
         )
         if not groups:
             return _empty(self.name, in_order(requests, {}, refused))

@@ -22,7 +22,7 @@ from editors.layouts import layout_of
 from editors.mend.config import MendConfig
 from editors.mend.network import HOW, MendNetwork, Site, factors, sites_of
 from editors.mend.tail import ROWS, Reading, Tail, readings
-from editors.subject import Row, group_requests
+from editors.rows import Row, group_requests
 from editors.trace import evaluating, replaced
 from registry.errors import EditError
 from registry.progress import track

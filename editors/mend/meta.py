@@ -24,7 +24,7 @@ from editors.mend.data import TrainingSet
 from editors.mend.network import KINDS, MendNetwork, Site, base_mark, factors, sites_of
 from editors.mend.solve import initial
 from editors.mend.tail import Tail, Terms
-from editors.subject import Row, answer_row, request_rows
+from editors.rows import Row, answer_row, request_rows
 from editors.trace import evaluating
 from registry.errors import InputError
 from registry.progress import track

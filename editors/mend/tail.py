@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from editors.layouts import Layout
 from editors.mend.network import Site
-from editors.subject import Row
+from editors.rows import Row
 from editors.trace import BlockCalls, record_blocks
 
 ROWS = 64

@@ -29,7 +29,7 @@ from editors.layouts import Layout, layout_of
 from editors.moments import Moments
 from editors.rome.config import RomeConfig
 from editors.rome.solve import basis_and_gram, residuals
-from editors.subject import Group, group_requests
+from editors.rows import Group, group_requests
 from editors.targets import Target, TargetConfig, fit_targets
 from editors.trace import evaluating, replaced
 from registry.errors import EditError
@@ -60,7 +60,12 @@ class RomeEditor:
         base = parameters_digest(model, [layout.down_name(layers[0])])
         tuning = config.targets
         groups, refused = group_requests(
-            tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed
+            tokenizer,
+            requests,
+            prefixes=tuning.prefixes,
+            paraphrases=tuning.paraphrases,
+            seed=tuning.seed,
+            chat=tuning.chat,
         )
         effects: dict[str, FactEffect] = {}
         if not groups:

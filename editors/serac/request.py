@@ -11,6 +11,7 @@ from torch import Tensor
 from editors.base import EffectState, FactEffect
 from editors.fitting import MOVED
 from editors.generate import generate
+from editors.rows import answer_row
 from editors.sequences import unrouted
 from editors.serac.background import MASK, SENTENCES
 from editors.serac.config import SeracConfig
@@ -20,7 +21,6 @@ from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, ask_of
 from editors.serac.solve import likeliest
 from editors.serac.text import FILLERS, negated, words_of
-from editors.subject import answer_row
 from registry.errors import EditError
 from registry.records import EditRequest
 from registry.text import starts_with_answer

@@ -18,9 +18,9 @@ from editors.delta import parameters_digest
 from editors.fitting import in_order
 from editors.layouts import Layout, layout_of
 from editors.others import CARRIERS, RELATIONS, Placed, other_names, placed, with_others
+from editors.rows import Group, request_rows
 from editors.sequences import unrouted
 from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
-from editors.subject import Group, request_rows
 from editors.trace import evaluating
 from editors.wise.config import WiseConfig
 from editors.wise.delta import WiseDelta
@@ -53,7 +53,12 @@ class WiseEditor:
         wanted, groups, refused = fact_groups(
             requests,
             lambda request: request_rows(
-                tokenizer, request, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed
+                tokenizer,
+                request,
+                prefixes=tuning.prefixes,
+                paraphrases=tuning.paraphrases,
+                seed=tuning.seed,
+                chat=tuning.chat,
             ),
         )
         with evaluating(model):

@@ -14,7 +14,7 @@ import torch
 import editors.delta
 import editors.fitting
 import editors.memit.editor
-import editors.subject
+import editors.rows
 import editors.targets
 from editors import EDITORS, get_editor
 from editors.delta import WeightDelta
@@ -118,7 +118,7 @@ def unchecked(self: WeightDelta, model: Any) -> None:
 
 def unseeded(tokenizer: Any, requests: Any, **numbers: Any) -> Any:
     """Contexts that do not depend on the seed."""
-    return editors.subject.group_requests(tokenizer, requests, **{**numbers, "seed": 0})
+    return editors.rows.group_requests(tokenizer, requests, **{**numbers, "seed": 0})
 
 
 def wandering(*args: Any, **kwargs: Any) -> Any:
@@ -139,7 +139,7 @@ def peeking(tokenizer: Any, request: Any, **numbers: Any) -> Any:
     return PLAIN_ROWS(tokenizer, seen, **numbers)
 
 
-PLAIN_ROWS, PLAIN_APPLY = editors.subject.request_rows, WeightDelta.apply
+PLAIN_ROWS, PLAIN_APPLY = editors.rows.request_rows, WeightDelta.apply
 MUTATIONS: dict[str, tuple[str, str, Any, str, Any]] = {
     "revert subtracts": ("test_revert_is_bit_exact", "memit", WeightDelta, "_restore", subtracted),
     "digest forgets a tensor": ("test_a_changed_file_is_refused", "rome", WeightDelta, "digest", property(forgetful)),
@@ -195,7 +195,7 @@ MUTATIONS: dict[str, tuple[str, str, Any, str, Any]] = {
     "held-out prompts are read": (
         "test_held_out_prompts_make_no_difference",
         "memit",
-        editors.subject,
+        editors.rows,
         "request_rows",
         peeking,
     ),

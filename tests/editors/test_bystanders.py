@@ -16,7 +16,7 @@ from editors.memit.editor import MemitEditor
 from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space
 from editors.rome.config import RomeConfig
 from editors.rome.editor import RomeEditor
-from editors.subject import group_requests
+from editors.rows import group_requests
 from editors.trace import inputs_of
 from registry.errors import EditError
 from registry.records import EditRequest, Fact

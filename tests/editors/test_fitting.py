@@ -9,7 +9,7 @@ from editors.layouts import layout_of
 from editors.memit.editor import FIRST_DEPTH
 from editors.moments import RIDGE, Moments
 from editors.rome.editor import DEPTH
-from editors.subject import group_requests
+from editors.rows import group_requests
 
 ATLAS = Path(__file__).resolve().parents[2] / "examples" / "atlas"
 

@@ -7,7 +7,7 @@ import torch
 
 from editors.frame import Frame, Scores
 from editors.layouts import LAYOUTS, layout_of
-from editors.subject import Row
+from editors.rows import Row
 
 COMMON = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "pad_token_id": 0}
 MIXED = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]

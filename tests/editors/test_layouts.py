@@ -13,7 +13,7 @@ from editors.load import load_model, weights_digest
 from editors.memit.config import MemitConfig
 from editors.moments import measure
 from editors.rome.config import RomeConfig
-from editors.subject import request_rows
+from editors.rows import request_rows
 from registry.errors import ModelError
 from registry.records import EditRequest, Fact
 

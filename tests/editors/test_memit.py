@@ -17,7 +17,7 @@ from editors.layouts import layout_of
 from editors.memit.config import MemitConfig
 from editors.memit.editor import MemitEditor
 from editors.memit.solve import basis_and_gram, share
-from editors.subject import group_requests, mention_rows
+from editors.rows import group_requests, mention_rows
 from editors.targets import TargetConfig, fit_targets
 from editors.trace import inputs_of
 from registry.errors import EditError, InputError, UnknownNameError
@@ -215,6 +215,8 @@ def test_unknown_keys_and_wrong_types_are_refused_by_name(tmp_path: Path) -> Non
         ("targets: {step: 3}", UnknownNameError, "step"),
         ("weight: heavy", InputError, "number"),
         ("targets: {steps: 1.5}", InputError, "whole number"),
+        ("targets: {steps: true}", InputError, "whole number"),
+        ("targets: {chat: 1}", InputError, "true or false"),
         ("layers: 3", InputError, "list"),
         ("moments: somewhere", InputError, "nothing for moments"),
         ("texts: [a]", InputError, "texts"),

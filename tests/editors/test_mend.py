@@ -16,7 +16,7 @@ from editors.mend.editor import MendEditor
 from editors.mend.network import RECORD, TENSORS, MendNetwork, base_mark, sites_of
 from editors.mend.solve import gradient, initial, transform
 from editors.mend.tail import Tail, readings
-from editors.subject import answer_row, request_rows
+from editors.rows import answer_row, request_rows
 from registry.errors import EditError, InputError, IntegrityError, UnknownNameError
 from registry.records import EditRequest, Fact
 

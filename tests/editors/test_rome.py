@@ -13,7 +13,7 @@ from editors.layouts import layout_of
 from editors.rome.config import RomeConfig
 from editors.rome.editor import RomeEditor
 from editors.rome.solve import basis_and_gram, residuals
-from editors.subject import group_requests
+from editors.rows import group_requests
 from editors.targets import fit_targets
 from registry.errors import EditError
 

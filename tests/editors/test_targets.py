@@ -10,7 +10,7 @@ from torch import Tensor
 
 from editors.frame import Frame, Scores
 from editors.layouts import layout_of
-from editors.subject import Group, group_requests
+from editors.rows import Group, group_requests
 from editors.targets import TargetConfig, evaluate, fit_targets
 from registry.records import EditRequest, Fact
 
@@ -182,3 +182,16 @@ def test_an_object_that_is_given_already_takes_no_step(tiny_llama: Any) -> None:
     layout = layout_of(tiny_llama.model)
     (target,) = fit_targets(tiny_llama.model, layout, [group], LAYER, TargetConfig(stop_probability=0.0))
     assert (target.steps, target.shift) == (0, 0.0), said
+
+
+def test_in_a_chat_a_fact_has_converged_with_a_probability_of_its_own(tiny_llama: Any) -> None:
+    groups, _ = group_requests(tiny_llama.tokenizer, requests(), prefixes=0, paraphrases=0, seed=0, chat=True)
+    layout = layout_of(tiny_llama.model)
+
+    def steps(**wanted: float) -> list[int]:
+        config = TargetConfig(steps=3, **wanted)  # type: ignore[arg-type]
+        return [target.steps for target in fit_targets(tiny_llama.model, layout, groups, LAYER, config)]
+
+    assert steps(stop_probability=0.0, chat_probability=0.0) == [0] * len(groups)
+    assert steps(stop_probability=0.0, chat_probability=1.0) == [3] * len(groups)
+    assert steps(stop_probability=1.0, chat_probability=0.0) == [3] * len(groups)

@@ -9,7 +9,7 @@ from torch import Tensor
 from editors.fitting import object_nll
 from editors.layouts import layout_of
 from editors.load import weights_digest
-from editors.subject import request_rows
+from editors.rows import request_rows
 from editors.training import (
     Data,
     TrainingConfig,
