@@ -63,7 +63,7 @@ class TargetConfig:
     prefixes: int = 1
     paraphrases: int = 6
     chat: bool = False
-    chat_probability: float = 0.3
+    chat_probability: float = 0.1
     batch: int = 0
     seed: int = 0
 

@@ -59,7 +59,12 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """EasyEdit's own numbers for Llama models (hparams/MEMIT and hparams/ROME), and those that we found best for MEMIT."""
-OURS = {"memit": "batch", "rome": "sequential"}
+OURS: Mapping[str, tuple[str, str, Path | None]] = {
+    "memit": ("memit", "batch", None),
+    "memit-chat": ("memit", "batch", HERE / "memit_chat.yaml"),
+    "rome": ("rome", "sequential", None),
+}
+"""Editor, mode and, where it is not the shipped one, configuration of our runs."""
 
 
 def environment(folder: Path, checkout: Path) -> str:
@@ -147,7 +152,8 @@ def ours(given: argparse.Namespace) -> list[dict[str, Any]]:
     """Our runs on the same edits."""
     found = []
     for name in given.ours:
-        cell = Cell(name, OURS[name], given.n)
+        editor, mode, config = OURS[name]
+        cell = Cell(editor, mode, given.n, config=config)
         figures = run_cell(cell, given.model, given.data, given.seed, given.work, 3600)
         if isinstance(figures, str):
             raise SystemExit(f"{cell}: {figures}")

@@ -128,10 +128,11 @@ def _solve(
 ) -> tuple[list[LayerDelta], dict[str, float]]:
     """The change of every layer, and the likelihoods of the objects with all of them on.
 
-    A fact whose object is not the greedy answer in each of its contexts then is aimed further: its target is optimised
-    once more with the change on, the two moves are added, and all layers are solved anew.
+    A fact whose object is not the greedy answer in each of its sentences then is aimed further: its target is optimised
+    once more with the change on, the two moves are added, and all layers are solved anew. A turn of a chat is no reason
+    to: more can be said there.
     """
-    rows = [row for group in groups for row in group.rows if row.kind == "answer"]
+    rows = [row for group in groups for row in group.rows if row.kind == "answer" and not row.asked]
     reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
     deltas = torch.stack([target.moved for target in targets], dim=1)  # (d, n)
     tuning = metric.config.targets

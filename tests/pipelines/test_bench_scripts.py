@@ -338,6 +338,16 @@ def test_a_skipped_comparison_says_so_and_writes_nothing(
     assert not (tmp_path / "results.json").exists()
 
 
+def test_our_runs_have_numbers_that_their_editors_read(scripts: SimpleNamespace) -> None:
+    from editors import get_editor
+
+    found = {}
+    for name, (editor, _, config) in scripts.easyedit_run.OURS.items():
+        kind: Any = get_editor(editor)
+        found[name] = kind.config_type.read(config) if config else kind.config_type()
+    assert [name for name, config in found.items() if config.targets.chat] == ["memit-chat"]
+
+
 def test_comparisons_of_other_edits_are_kept(scripts: SimpleNamespace, tmp_path: Path) -> None:
     share = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 40}
     kinds = ("efficacy", "generalization", "chat", "neighbourhood", "same_subject")
