@@ -1,6 +1,7 @@
 """MEMIT's closed form against the paper's equations written straight down in float64."""
 
 from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,32 @@ def test_facts_that_the_solve_does_not_bring_are_aimed_further(lab: Any, tiny_ll
             return sum(score.greedy for score in object_scores(model, layout, rows))
 
     assert answered(0) < answered(3), "a heavy weight holds the targets back, and aiming further makes up for it"
+
+
+def test_a_turn_of_a_chat_is_a_goal_and_no_reason_to_aim_further(
+    lab: Any, tiny_llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memit: Any = import_module("editors.memit.editor")
+    aimed: list[Any] = []
+    held: list[Any] = []
+    plain_targets, plain_scores = memit.fit_targets, memit.object_scores
+
+    def targets(model: Any, layout: Any, groups: Any, *more: Any) -> Any:
+        aimed.extend(row for group in groups for row in group.rows)
+        return plain_targets(model, layout, groups, *more)
+
+    def scores(model: Any, layout: Any, rows: Any) -> Any:
+        held.extend(rows)
+        return plain_scores(model, layout, rows)
+
+    monkeypatch.setattr(memit, "fit_targets", targets)
+    monkeypatch.setattr(memit, "object_scores", scores)
+    tuning = replace(lab.targets, chat=True, chat_probability=0.0)
+    config = MemitConfig(layers=(1,), bystanders=NONE, targets=tuning, moments=lab.moments(tiny_llama, (1,)))
+    MemitEditor().fit(tiny_llama.model, tiny_llama.tokenizer, lab.requests(), config)
+    assert any(row.asked for row in aimed)
+    assert held
+    assert not any(row.asked for row in held)
 
 
 def test_the_config_file_holds_the_defaults() -> None:
