@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from editors.contexts import MENTIONS, PREFIXES
 from editors.generate import chat_prompt
@@ -159,6 +159,22 @@ def chat_row(tokenizer: Any, request: EditRequest) -> Row:
     if not found:
         raise EditError(f"expected a chat template that keeps what is said, got one that changes {request.prompt!r}")
     return answer_row(tokenizer, request, request.prompt, begin, end)
+
+
+class Contexts(TypedDict):
+    """Which contexts a request has besides its prompt.
+
+    Attributes:
+        prefixes: natural beginnings put before the prompt.
+        paraphrases: most paraphrases.
+        seed: decides which beginnings.
+        chat: whether the prompt is a turn of a chat as well.
+    """
+
+    prefixes: int
+    paraphrases: int
+    seed: int
+    chat: bool
 
 
 def request_rows(

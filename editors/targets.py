@@ -22,7 +22,7 @@ from torch import Tensor
 
 from editors.frame import Frame, Scores, starts_of
 from editors.layouts import Layout
-from editors.rows import Group, Row
+from editors.rows import Contexts, Group, Row
 from editors.workers import side_by_side
 from registry.progress import track
 
@@ -66,6 +66,11 @@ class TargetConfig:
     chat_probability: float = 0.1
     batch: int = 0
     seed: int = 0
+
+    @property
+    def contexts(self) -> Contexts:
+        """What a request is fitted in."""
+        return Contexts(prefixes=self.prefixes, paraphrases=self.paraphrases, seed=self.seed, chat=self.chat)
 
     def wanted(self, row: Row) -> float:
         """The probability that a row's object must have."""

@@ -64,15 +64,7 @@ class MemitEditor:
         names = [layout.down_name(layer) for layer in layers]
         base = parameters_digest(model, names)
         tuning = config.targets
-        groups, refused = group_requests(
-            tokenizer,
-            requests,
-            prefixes=tuning.prefixes,
-            paraphrases=tuning.paraphrases,
-            seed=tuning.seed,
-            mentions=config.mentions,
-            chat=tuning.chat,
-        )
+        groups, refused = group_requests(tokenizer, requests, mentions=config.mentions, **tuning.contexts)
         if not groups:
             return _empty(self.name, in_order(requests, {}, refused))
         with evaluating(model):

@@ -59,14 +59,7 @@ class RomeEditor:
             raise EditError(f"expected one layer for ROME, got {list(layers)}; name one, or use MEMIT")
         base = parameters_digest(model, [layout.down_name(layers[0])])
         tuning = config.targets
-        groups, refused = group_requests(
-            tokenizer,
-            requests,
-            prefixes=tuning.prefixes,
-            paraphrases=tuning.paraphrases,
-            seed=tuning.seed,
-            chat=tuning.chat,
-        )
+        groups, refused = group_requests(tokenizer, requests, **tuning.contexts)
         effects: dict[str, FactEffect] = {}
         if not groups:
             return _empty(self.name, in_order(requests, effects, refused))

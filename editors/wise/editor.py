@@ -51,15 +51,7 @@ class WiseEditor:
         layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "WISE")
         tuning = config.targets
         wanted, groups, refused = fact_groups(
-            requests,
-            lambda request: request_rows(
-                tokenizer,
-                request,
-                prefixes=tuning.prefixes,
-                paraphrases=tuning.paraphrases,
-                seed=tuning.seed,
-                chat=tuning.chat,
-            ),
+            requests, lambda request: request_rows(tokenizer, request, **tuning.contexts)
         )
         with evaluating(model):
             values = find_values(model, layout, groups, layer, tuning, lambda: unrouted(model))
