@@ -32,8 +32,8 @@ from benchmarks.sensitivity_data import (
     missing,
     plain,
 )
-from guards.admission import Candidate
 from guards.base import Guard
+from guards.candidates import Candidate
 from guards.instructions import COEFFICIENTS, FEATURES, InstructionModel, features, sentences
 from guards.patterns import INSTRUCTIONS, PERSONAL
 from guards.sensitivity import InstructionGuard, PersonalDataGuard, find, folded, hits

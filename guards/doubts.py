@@ -16,8 +16,9 @@ Words for the office are looked for in the object and in a column `title`, where
 from dataclasses import dataclass
 from datetime import date
 
-from guards.admission import AdmissionPolicy, Candidate, finding
+from guards.admission import AdmissionPolicy, finding
 from guards.base import Guard, Verdict
+from guards.candidates import Candidate
 from guards.conflicts import Change
 from guards.known import KnownIndex
 from guards.names import TITLES

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from guards.admission import Candidate, finding
+from guards.admission import finding
 from guards.base import Verdict
+from guards.candidates import Candidate
 from guards.names import Names
 from registry.forgotten import Tombstones
 

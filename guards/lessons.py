@@ -12,8 +12,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from guards.admission import Candidate, finding
+from guards.admission import finding
 from guards.base import Verdict
+from guards.candidates import Candidate
 from guards.names import Names
 from guards.sources import Sources
 from registry.errors import InputError

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
-from guards.admission import Candidate, finding
+from guards.admission import finding
 from guards.base import Verdict
+from guards.candidates import Candidate
 from guards.names import Names
 from registry.catalogue import Catalogue
 from registry.records import Fact

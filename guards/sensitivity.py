@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from guards.admission import Candidate, finding
+from guards.admission import finding
 from guards.base import Verdict
+from guards.candidates import Candidate
 from guards.instructions import InstructionModel, may_instruct, shipped
 from guards.patterns import CODE, INSTRUCTIONS, MAY_BE_PERSONAL, PERSONAL, SECRETS, Pattern
 

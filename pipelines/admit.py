@@ -17,8 +17,6 @@ from datetime import date, datetime
 
 from guards.admission import (
     AdmissionPolicy,
-    Candidate,
-    CandidateReader,
     DeclaredSensitivityGuard,
     ProvenanceGuard,
     Reason,
@@ -27,6 +25,7 @@ from guards.admission import (
     judge_all,
 )
 from guards.base import Guard, Verdict
+from guards.candidates import Candidate, CandidateReader
 from guards.forgotten import ForgottenGuard
 from guards.known import KnownIndex
 from guards.lessons import LessonGuard, Lessons

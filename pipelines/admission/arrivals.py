@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from guards.admission import Candidate
+from guards.candidates import Candidate
 from guards.conflicts import Arrival
 from guards.known import KnownIndex
 from registry.records import Fact

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from os import environ
 from typing import TYPE_CHECKING, Any, get_args
 
-from guards.admission import AdmissionPolicy, RowOperation, finding
+from guards.admission import AdmissionPolicy, finding
 from guards.base import Verdict
+from guards.candidates import RowOperation
 from pipelines.admission.feed import Feed
 from registry.records import Sensitivity
 

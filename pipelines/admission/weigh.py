@@ -10,8 +10,9 @@ from datetime import date
 from itertools import islice
 from typing import Literal
 
-from guards.admission import AdmissionPolicy, Candidate, Reason, against, finding, judge_all
+from guards.admission import AdmissionPolicy, Reason, against, finding, judge_all
 from guards.base import Verdict
+from guards.candidates import Candidate
 from guards.conflicts import Change, decide
 from guards.consensus import Claim, ConsensusGuard, Support, support
 from guards.doubts import Arriving, doubts_of
@@ -189,8 +190,7 @@ class Court:
 
     def _weigh(self, row: int, raw: str, judged: Judged) -> RowOutcome:
         """Decide on a sound row by what it would change and who says so."""
-        fact, case = self.facts[row], judged.case
-        arrival = self.arrivals.by_row[row]
+        fact, case, arrival = self.facts[row], judged.case, self.arrivals.by_row[row]
         change = decide(fact, case.operation, self.index, case.relation, self.today, self.as_of, arrival)
         backing, rivals = self.support(self._key(row)), self._rivals(row, change)
         risk = case.relation.risk_tier if case.relation else "low"

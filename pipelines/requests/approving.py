@@ -75,7 +75,7 @@ def tier_of(content: Mapping[str, Any], relations: Iterable[str], catalogue: Cat
         relations: of the known facts that it names by id.
         catalogue: relations with their tiers.
     """
-    from guards.admission import CandidateReader
+    from guards.candidates import CandidateReader
     from guards.sensitivity import PersonalDataGuard
 
     reader, guard = CandidateReader.of(catalogue, datetime.now(UTC)), PersonalDataGuard()

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from guards.admission import (
     AdmissionPolicy,
-    Candidate,
-    CandidateReader,
     DeclaredSensitivityGuard,
     ProvenanceGuard,
     Reason,
@@ -17,10 +15,10 @@ from guards.admission import (
     against,
     finding,
     judge_all,
-    parse_day,
     shown,
 )
 from guards.base import Verdict
+from guards.candidates import Candidate, CandidateReader, parse_day
 from registry.catalogue import Catalogue, Relation
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -3,7 +3,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from guards.admission import AdmissionPolicy, CandidateReader
+from guards.admission import AdmissionPolicy
+from guards.candidates import CandidateReader
 from guards.conflicts import decide
 from guards.doubts import Arriving, doubts_of, swapped
 from guards.known import KnownIndex

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from guards.admission import Candidate
+from guards.candidates import Candidate
 from guards.lessons import Lesson, LessonGuard, Lessons
 from guards.names import Names
 from guards.sources import Source, Sources

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 
-from guards.admission import CandidateReader
+from guards.candidates import CandidateReader
 from guards.membership import Membership, TypeGuard
 from guards.names import Names
 from registry.catalogue import Catalogue, Relation

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards.admission import Candidate
+from guards.candidates import Candidate
 from guards.instructions import FEATURES, InstructionModel, may_instruct, shipped
 from guards.patterns import INSTRUCTIONS
 from guards.sensitivity import InstructionGuard, PersonalDataGuard, find, folded, hidden, masked

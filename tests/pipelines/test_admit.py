@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from guards.admission import AdmissionPolicy, parse_day
+from guards.admission import AdmissionPolicy
+from guards.candidates import parse_day
 from guards.lessons import Lesson, Lessons
 from guards.sources import Source, Sources
 from pipelines.admission.expectations import Check, check_structure
