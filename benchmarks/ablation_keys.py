@@ -42,7 +42,7 @@ class ByContext:
         )
         with evaluating(model):
             moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
-            targets = memit.fit_targets(model, layout, groups, layers[-1], tuning)
+            targets = memit.fit_targets(model, layout, groups, layers[-1], tuning, "block")
             good, _ = split_reached(groups, targets)
             groups, targets = [groups[place] for place in good], [targets[place] for place in good]
             kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)
@@ -61,7 +61,6 @@ def of_usual_length(
     usual = float(states.norm(dim=-1).mean())
     scaled = []
     for state, target in zip(states, targets, strict=True):
-        aimed = state + target.moved
-        moved = aimed * (usual / aimed.norm()) - state
-        scaled.append(replace(target, delta=moved, moved=moved))
+        aimed = state + target.delta
+        scaled.append(replace(target, delta=aimed * (usual / aimed.norm()) - state))
     return scaled

@@ -127,17 +127,17 @@ class Shared:
         plain, calls = memit.fit_targets, list[int]()
         self.spent = 0.0
 
-        def fit(model: Any, layout: Any, groups: Any, layer: int, config: Any) -> list[Target]:
+        def fit(model: Any, layout: Any, groups: Any, layer: int, config: Any, output: Any) -> list[Target]:
             calls.append(layer)
             if len(calls) > 1:
-                again: list[Target] = plain(model, layout, groups, layer, config)
+                again: list[Target] = plain(model, layout, groups, layer, config, output)
                 return again
             key = (tuple(group.fact_ids for group in groups), layer, config)
             if key in self.found:
                 self.spent = self.found[key][1]
             else:
                 began = time.process_time()
-                self.found[key] = plain(model, layout, groups, layer, config), time.process_time() - began
+                self.found[key] = plain(model, layout, groups, layer, config, output), time.process_time() - began
             targets = self.found[key][0]
             return of_usual_length(model, layout, groups, layer, targets) if usual else targets
 

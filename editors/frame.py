@@ -6,7 +6,7 @@ once. The hidden states below the edit layer are computed once as well, and only
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ from torch import Tensor
 from editors.layouts import Layout
 from editors.rows import Row
 from editors.trace import BlockCalls, inputs_of, record_blocks
+
+Output = Literal["matrix", "block"]
+"""What a delta is added to. matrix: the output of the edited matrix, which can be given any value. block: the output of
+its block, which several layers move together; through a norm after the MLP one layer alone could not move it as far."""
 
 
 class Frame:
@@ -23,11 +27,18 @@ class Frame:
     values. What follows is run again for every delta. Nothing but the ends of the packed sequences is padding.
     """
 
-    def __init__(self, model: Any, layout: Layout, groups: Sequence[Sequence[Row]], layer: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        layout: Layout,
+        groups: Sequence[Sequence[Row]],
+        layer: int,
+        output: Output = "matrix",
+    ) -> None:
         """Compute the keys and values of the parts before, and the hidden states that leave block `layer`.
 
-        Where a norm lies between the MLP of that block and the residual stream, what a delta is added to (`edited`) is
-        the MLP's output; elsewhere it is the block's own, which comes to the same.
+        What a delta is added to is `edited`: the MLP's output, or the block's own. Where no norm lies between the MLP
+        and the residual stream the two come to the same, and the block's own stands for both.
         """
         self.model, self.layout, self.groups = model, layout, [tuple(rows) for rows in groups]
         self.blocks = layout.block_list(model)
@@ -40,7 +51,7 @@ class Frame:
         both = tuple(torch.cat([one, other], dim=1) for one, other in zip(before, after, strict=True))
         inputs = {"input_ids": after[0], "position_ids": after[2], "use_cache": self.cache is not None}
         inputs |= {"attention_mask": _sights(model, after, both, embedding.dtype), "past_key_values": self.cache}
-        self.post = layout.post_norm(model, layer)
+        self.post = layout.post_norm(model, layer) if output == "matrix" else None
         with inputs_of({0: self.post} if self.post else {}, stop=False) as seen:
             self.calls: BlockCalls = record_blocks(model, self.blocks, self.first, len(self.blocks) - 1, inputs)
         self._rewind()

@@ -3,9 +3,10 @@
 There a block adds N(m) = g * m / rms(m) instead of m = W k, with gains g. N drops the length of m, so that what one
 layer adds lies on an ellipsoid, |N(m) / g|^2 = d, whatever its weights are. Hence
 
-- a target is optimised as a change of m and reaches the stream through N: ROME's constraint W k = m + delta can then be
-  met exactly, and what the optimisation saw is what the edited model computes;
-- a share of a change of the stream (MEMIT) is carried by the m whose N(m) lies nearest to what is wanted:
+- the target of one layer (ROME, side memories) is optimised as a change of m and reaches the stream through N: ROME's
+  constraint W k = m + delta can then be met exactly, and what the optimisation saw is what the edited model computes;
+- the target of several layers (MEMIT) is a change of the stream itself, since together they can move it further than
+  the ellipsoid of one of them allows. A share of it is carried by the m whose N(m) lies nearest to what is wanted:
 
       s* = argmin of |g * s - y|^2  over  |s|^2 = d   =   g * y / (g^2 + lambda),      m* = s* rms(m),
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.frame import Frame, Scores, starts_of
+from editors.frame import Frame, Output, Scores, starts_of
 from editors.layouts import Layout
 from editors.rows import Contexts, Group, Row
 from editors.workers import side_by_side
@@ -29,6 +29,9 @@ from registry.progress import track
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants."""
 
+MASSIVE, REST = 4, 2.0
+"""So many features of a hidden state may hold most of its length; a step is no longer than so many times the others."""
+
 
 @dataclass(frozen=True)
 class TargetConfig:
@@ -36,7 +39,7 @@ class TargetConfig:
 
     Attributes:
         steps: most steps of Adam.
-        lr: length of a step, relative to |h|.
+        lr: length of a step, relative to |h|, or to less where a few features hold most of it; see `_pace`.
         clamp: longest delta, relative to |h|.
         decay: weight of |delta|^2 / |h|^2.
         drift: weight of the KL term.
@@ -82,9 +85,7 @@ class Target:
     """What one group of facts is to be moved by, and how the optimisation went.
 
     Attributes:
-        delta: change of the edited matrix's output, (d,), float64.
-        moved: change of its block's output, (d,), float64: the same, or what a norm in between makes of it, averaged
-            over contexts.
+        delta: change of the output that was moved, (d,), float64.
         steps: steps taken.
         losses: negative log-likelihood per expected token of each fact, over its contexts, by fact id.
         reached: whether each fact's object is the greedy answer to its own prompt, by fact id.
@@ -92,7 +93,6 @@ class Target:
     """
 
     delta: Tensor
-    moved: Tensor
     steps: int
     losses: dict[str, float]
     reached: dict[str, bool]
@@ -139,8 +139,10 @@ def evaluate(
     return State(loss, row_nll, scores.row_minimum(sure), initial)
 
 
-def fit_targets(model: Any, layout: Layout, groups: Sequence[Group], layer: int, config: TargetConfig) -> list[Target]:
-    """The target of every group for the output of block `layer`, in the order of `groups`.
+def fit_targets(
+    model: Any, layout: Layout, groups: Sequence[Group], layer: int, config: TargetConfig, output: Output = "matrix"
+) -> list[Target]:
+    """The target of every group for an output of block `layer`, in the order of `groups`.
 
     Args:
         model: in evaluation mode; comes out as it went in.
@@ -148,6 +150,7 @@ def fit_targets(model: Any, layout: Layout, groups: Sequence[Group], layer: int,
         groups: whose targets to find.
         layer: index of the block whose output moves.
         config: see `TargetConfig`.
+        output: which one; see `editors.frame.Output`.
     """
     device = model.get_input_embeddings().weight.device
     size = config.batch or (2 if device.type == "cpu" else 32)
@@ -163,7 +166,7 @@ def fit_targets(model: Any, layout: Layout, groups: Sequence[Group], layer: int,
 
     with track("targets", len(groups)) as advance, side_by_side(device, len(batches)) as run:
         # Frames watch the model with hooks, so all of them are made before the first batch runs blocks of it.
-        frames = [Frame(model, layout, [groups[i].rows for i in chosen], layer) for chosen in batches]
+        frames = [Frame(model, layout, [groups[i].rows for i in chosen], layer, output) for chosen in batches]
         for chosen, targets in zip(batches, run(fit, zip(batches, frames, strict=True)), strict=True):
             found |= dict(zip(chosen, targets, strict=True))
             advance(len(chosen))
@@ -174,7 +177,9 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
     """Optimise the targets of a few groups together; each group's numbers do not depend on the others."""
     scores = Scores(frame)
     wide = torch.promote_types(frame.hidden.dtype, torch.float32)
-    length = _lengths(frame, groups, wide)
+    states = [found.to(wide) for found in _states(frame, groups)]
+    length = torch.stack([found.norm(dim=-1).mean() for found in states])  # |h|, (G,): the mean over the answer rows
+    pace = torch.stack([_pace(found, one) for found, one in zip(states, length, strict=True)])
     scale = length / frame.hidden.shape[-1] ** 0.5
     u = torch.zeros(len(groups), frame.hidden.shape[-1], dtype=wide, device=frame.hidden.device)
     m, v, initial = torch.zeros_like(u), torch.zeros_like(u), None
@@ -186,48 +191,45 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
         state = evaluate(frame, scores, delta, length, initial, config)
         initial = state.initial
         leaving = _leaving(state, scores, active, since, step, config)
-        moved = _moved(frame, [groups[index] for index in active], delta.detach()) if leaving else delta
         for position in leaving:
-            way = (delta[position].detach(), moved[position], length[position])
-            done[active[position]] = _target(scores, state, position, way, step)
+            done[active[position]] = _target(scores, state, position, delta.detach(), length, step)
         stay = [position for position in range(len(active)) if position not in leaving]
         if not stay:
             break
         (gradient,) = torch.autograd.grad(state.loss.sum(), delta)
-        u, m, v = _adam(u, m, v, gradient * scale[:, None], step + 1, config)
+        u, m, v = _adam(u, m, v, gradient * scale[:, None], step + 1, config, pace[:, None])
         if leaving:
             drifting = [owner for owner, row in zip(scores.owners, scores.rows, strict=True) if row.kind == "drift"]
             initial = initial[[owner in stay for owner in drifting]]
             frame.keep(stay)
             scores = Scores(frame)
-            u, m, v, length, scale = u[stay], m[stay], v[stay], length[stay], scale[stay]
+            u, m, v, length, scale, pace = (part[stay] for part in (u, m, v, length, scale, pace))
             active = [active[position] for position in stay]
     return [done[index] for index in range(len(groups))]
 
 
-def _lengths(frame: Frame, groups: Sequence[Group], dtype: torch.dtype) -> Tensor:
-    """|h| of every group, (G,): the mean over its answer rows, of what delta is added to."""
-    return torch.stack(
-        [frame.edited[index, places].to(dtype).norm(dim=-1).mean() for index, places in _answer_places(frame, groups)]
-    )
-
-
-def _moved(frame: Frame, groups: Sequence[Group], delta: Tensor) -> Tensor:
-    """Change of the block's output of every group, (G, d): the mean over its answer rows."""
-    if frame.post is None:
-        return delta
-    with torch.no_grad():
-        change = frame.change(delta).to(delta.dtype)
-    return torch.stack([change[index, places].mean(0) for index, places in _answer_places(frame, groups)])
-
-
-def _answer_places(frame: Frame, groups: Sequence[Group]) -> list[tuple[int, list[int]]]:
-    """Every group's number, and where its answer rows' subjects end in its packed sequence."""
+def _states(frame: Frame, groups: Sequence[Group]) -> list[Tensor]:
+    """What delta is added to in the answer rows of every group, (rows, d) each."""
     found = []
-    for index, (group, starts) in enumerate(zip(groups, starts_of(frame.groups), strict=True)):
+    for edited, group, starts in zip(frame.edited, groups, starts_of(frame.groups), strict=True):
         wanted = set(group.answer_rows)
-        found.append((index, [start for start, row in zip(starts, group.rows, strict=True) if row in wanted]))
+        found.append(edited[[start for start, row in zip(starts, group.rows, strict=True) if row in wanted]])
     return found
+
+
+def _pace(states: Tensor, length: Tensor) -> Tensor:
+    """How long a step is for what `lr` says: 1, or less where a few features hold most of |h|.
+
+    Features of massive activation (arXiv 2402.17762) say nothing about how far the others reach. In Gemma 3 a single
+    one holds nine tenths of |h|, and a step by a share of |h| is too long for all others.
+
+    Args:
+        states: hidden states of one group, (rows, d).
+        length: |h|, their mean length.
+    """
+    massive = states.abs().topk(min(MASSIVE, states.shape[-1] - 1), dim=-1).indices
+    rest = states.scatter(-1, massive, 0).norm(dim=-1).mean()
+    return torch.clamp(REST * rest / length, max=1)
 
 
 def _leaving(
@@ -247,9 +249,8 @@ def _leaving(
     return leaving
 
 
-def _target(scores: Scores, state: State, position: int, way: tuple[Tensor, Tensor, Tensor], step: int) -> Target:
-    """Put together the result of the group at `position` of the batch; `way` is delta, moved and |h|."""
-    delta, moved, length = way
+def _target(scores: Scores, state: State, position: int, delta: Tensor, length: Tensor, step: int) -> Target:
+    """Put together the result of the group at `position` of the batch."""
     losses: dict[str, list[float]] = {}
     reached: dict[str, bool] = {}
     nlls, sures = state.row_nll.detach().tolist(), state.row_sure.tolist()
@@ -259,22 +260,21 @@ def _target(scores: Scores, state: State, position: int, way: tuple[Tensor, Tens
             if row.plain:
                 reached[row.fact_id] = sure > 0
     return Target(
-        delta=delta.to("cpu", torch.float64),
-        moved=moved.to("cpu", torch.float64),
+        delta=delta[position].to("cpu", torch.float64),
         steps=step,
         losses={fact_id: sum(values) / len(values) for fact_id, values in losses.items()},
         reached=reached,
-        shift=float(delta.norm() / length),
+        shift=float(delta[position].norm() / length[position]),
     )
 
 
 def _adam(
-    u: Tensor, m: Tensor, v: Tensor, gradient: Tensor, step: int, config: TargetConfig
+    u: Tensor, m: Tensor, v: Tensor, gradient: Tensor, step: int, config: TargetConfig, pace: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of Adam on u (in units of |h| / sqrt d), then projection onto |delta| <= clamp |h|."""
+    """One step of Adam on u (in units of |h| / sqrt d), `pace` (G, 1) times lr long, then onto |delta| <= clamp |h|."""
     m = BETA1 * m + (1 - BETA1) * gradient
     v = BETA2 * v + (1 - BETA2) * gradient.square()
-    u = u - config.lr * (m / (1 - BETA1**step)) / ((v / (1 - BETA2**step)).sqrt() + EPSILON)
+    u = u - config.lr * pace * (m / (1 - BETA1**step)) / ((v / (1 - BETA2**step)).sqrt() + EPSILON)
     longest = config.clamp * u.shape[-1] ** 0.5
     norm = u.norm(dim=-1, keepdim=True)
     return torch.where(norm > longest, u * (longest / norm.clamp(min=EPSILON)), u), m, v

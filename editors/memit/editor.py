@@ -70,7 +70,7 @@ class MemitEditor:
         with evaluating(model):
             moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
             check_width(moments, layout, model, layers)
-            targets = fit_targets(model, layout, groups, layers[-1], tuning)
+            targets = fit_targets(model, layout, groups, layers[-1], tuning, "block")
             good, effects = split_reached(groups, targets)
             groups, targets = [groups[i] for i in good], [targets[i] for i in good]
             if not groups:
@@ -126,7 +126,7 @@ def _solve(
     """
     rows = [row for group in groups for row in group.rows if row.kind == "answer" and not row.asked]
     reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
-    deltas = torch.stack([target.moved for target in targets], dim=1)  # (d, n)
+    deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
     tuning = metric.config.targets
     further = replace(tuning, steps=max(1, tuning.steps // AGAIN))
     for left in range(metric.config.corrections, -1, -1):
@@ -136,8 +136,9 @@ def _solve(
             places = [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
             if not left or not places:
                 break
-            more = fit_targets(model, layout, [groups[place] for place in places], layers[-1], further)
-        deltas[:, places] += torch.stack([target.moved for target in more], dim=1)
+            again = [groups[place] for place in places]
+            more = fit_targets(model, layout, again, layers[-1], further, "block")
+        deltas[:, places] += torch.stack([target.delta for target in more], dim=1)
     return solved, {row.fact_id: score.nll for row, score in zip(rows, scores, strict=True) if row.plain}
 
 

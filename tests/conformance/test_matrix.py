@@ -124,7 +124,7 @@ def unseeded(tokenizer: Any, requests: Any, **numbers: Any) -> Any:
 def wandering(*args: Any, **kwargs: Any) -> Any:
     """Targets that are never twice the same."""
     found = editors.targets.fit_targets(*args, **kwargs)
-    return [replace(target, moved=target.moved + 1e-6 * torch.randn(target.moved.shape)) for target in found]
+    return [replace(target, delta=target.delta + 1e-6 * torch.randn(target.delta.shape)) for target in found]
 
 
 def lasting(model: Any, name: str, value: Any) -> Any:

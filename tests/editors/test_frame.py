@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from editors.frame import Frame, Scores
+from editors.frame import Frame, Output, Scores
 from editors.layouts import LAYOUTS, layout_of
 from editors.rows import Row
 
@@ -55,13 +55,15 @@ def random_model(kind: str, attention: str = "sdpa") -> Any:
         return models.from_config(config, attn_implementation=attention).double().eval()
 
 
-def whole(model: Any, row: Row, layer: int, delta: torch.Tensor) -> torch.Tensor:
-    def add(module: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
-        moved = out.clone()
+def whole(model: Any, row: Row, layer: int, delta: torch.Tensor, output: Output = "matrix") -> torch.Tensor:
+    def add(module: Any, args: Any, out: Any) -> Any:
+        moved = (out if output == "matrix" else out[0] if isinstance(out, tuple) else out).clone()
         moved[0, row.subject] += delta
-        return moved
+        return (moved, *out[1:]) if isinstance(out, tuple) else moved
 
-    hook = layout_of(model).down_module(model, layer).register_forward_hook(add)
+    layout = layout_of(model)
+    module = layout.down_module(model, layer) if output == "matrix" else layout.block_list(model)[layer]
+    hook = module.register_forward_hook(add)
     logits: torch.Tensor = model(torch.tensor([row.tokens]), use_cache=False).logits[0, list(row.scored)]
     hook.remove()
     return logits.log_softmax(-1)
@@ -92,6 +94,23 @@ def test_packed_and_cached_equals_whole(kind: str, layer: int, attention: str) -
         row = GROUPS[1][0]
         logits = layout_of(model).logits(model, kept[0, [0]])
         assert float((logits.log_softmax(-1) - whole(model, row, layer, delta[1])).abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gemma3_text", "llama", "olmo2"])
+def test_a_change_of_the_block_reaches_the_stream_through_no_norm(kind: str) -> None:
+    model = random_model(kind, "eager")
+    delta = torch.randn(2, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        frame = Frame(model, layout_of(model), GROUPS, 1, "block")
+        found = Scores(frame).log_probabilities(frame, frame.run(delta))
+        rows = [(row, delta[i]) for i, rows in enumerate(GROUPS) for row in rows]
+        ordered = [item for item in rows if item[0].kind == "answer"] + [item for item in rows if not item[0].gold]
+        block, matrix = (
+            torch.cat([whole(model, row, 1, change, output) for row, change in ordered])
+            for output in ("block", "matrix")
+        )
+    assert float((found - block).abs().max()) < 1e-10
+    assert (float((found - matrix).abs().max()) > 1e-6) == bool(layout_of(model).post)
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "gemma3_text", "mistral", "phi3", "qwen2"])

@@ -97,7 +97,7 @@ def test_the_editor_follows_algorithm_1(lab: Any, fixture: str, request: pytest.
             seed=lab.targets.seed,
             mentions=config.mentions,
         )
-        targets = fit_targets(model, layout, groups, 2, lab.targets)
+        targets = fit_targets(model, layout, groups, 2, lab.targets, "block")
         original = {i: layout.down_weight(model, i).clone() for i in (0, 1, 2)}
 
         def states() -> tuple[dict[int, Tensor], Tensor]:
@@ -172,7 +172,7 @@ def test_mentions_bring_the_change_to_places_that_no_request_has(lab: Any, tiny_
         corrections=0,
     )
     groups, _ = group_requests(tiny_llama.tokenizer, items, prefixes=1, paraphrases=6, seed=0)
-    wanted = fit_targets(model, layout, groups, 1, lab.targets)
+    wanted = fit_targets(model, layout, groups, 1, lab.targets, "block")
     named = [replace(group, rows=mention_rows(tiny_llama.tokenizer, group.subject, 2)) for group in groups]
     places = [replace(group, rows=tuple(replace(row, kind="answer") for row in group.rows)) for group in named]
     before = SubjectStream(model, layout, places, 1, 1).see().values
@@ -181,7 +181,7 @@ def test_mentions_bring_the_change_to_places_that_no_request_has(lab: Any, tiny_
         delta = MemitEditor().fit(model, tiny_llama.tokenizer, items, replace(config, mentions=mentions))
         with delta.applied(model):
             moved = SubjectStream(model, layout, places, 1, 1).see().values - before
-        aim = torch.stack([target.moved for target in wanted], dim=1)
+        aim = torch.stack([target.delta for target in wanted], dim=1)
         return float((moved - aim).norm() / aim.norm())
 
     assert missing(2) < 0.9 * missing(0)

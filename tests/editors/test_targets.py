@@ -53,17 +53,22 @@ def plain_logp(model: Any, group: Group, delta: Tensor) -> list[Tensor]:
     return found
 
 
-def plain_length(model: Any, group: Group) -> Tensor:
-    """|h|: mean over the key rows."""
-    norms = []
+def plain_states(model: Any, group: Group) -> Tensor:
+    """h in the key rows, (rows, d)."""
+    states = []
     for row in group.key_rows:
         out: list[Tensor] = []
         block = layout_of(model).block_list(model)[LAYER]
         hook = block.register_forward_hook(lambda module, args, value, out=out: out.append(value))
         model(torch.tensor([row.tokens]), use_cache=False)
         hook.remove()
-        norms.append(out[0][0, row.subject].norm())
-    return torch.stack(norms).mean()
+        states.append(out[0][0, row.subject])
+    return torch.stack(states)
+
+
+def plain_length(model: Any, group: Group) -> Tensor:
+    """|h|: mean over the key rows."""
+    return plain_states(model, group).norm(dim=-1).mean()
 
 
 def plain_loss(model: Any, group: Group, delta: Tensor, length: Tensor) -> Tensor:
@@ -171,6 +176,25 @@ def test_delta_stays_within_the_clamp_and_an_unreached_object_is_said(tiny_llama
     targets = fit_targets(tiny_llama.model, layout, groups, LAYER, TargetConfig(steps=5, clamp=1e-3))
     assert all(0 < target.shift <= 1.001e-3 for target in targets)
     assert not any(value for target in targets for value in target.reached.values())
+
+
+def test_a_feature_that_holds_most_of_a_state_does_not_lengthen_the_steps(tiny_llama: Any) -> None:
+    groups, layout = grouped(tiny_llama), layout_of(tiny_llama.model)
+    config = TargetConfig(steps=1, lr=0.1, stop_probability=1.0)
+    weight = tiny_llama.model.get_input_embeddings().weight
+    plain = weight.detach().clone()
+    try:
+        even = fit_targets(tiny_llama.model, layout, groups, LAYER, config)
+        weight.data[:, 0] += 20 * plain_length(tiny_llama.model, groups[0])
+        massive = fit_targets(tiny_llama.model, layout, groups, LAYER, config)
+        states = [plain_states(tiny_llama.model, group) for group in groups]
+    finally:
+        weight.data.copy_(plain)
+    others = [found.abs().sort(dim=-1).values[:, :-4].norm(dim=-1).mean() for found in states]
+    shares = [float(2 * rest / found.norm(dim=-1).mean()) for rest, found in zip(others, states, strict=True)]
+    assert max(shares) < 0.5, "one feature holds most of the states"
+    assert [target.shift for target in massive] == pytest.approx([0.1 * share for share in shares], rel=1e-3)
+    assert [target.shift for target in even] == pytest.approx([0.1] * len(groups), rel=1e-3)
 
 
 def test_an_object_that_is_given_already_takes_no_step(tiny_llama: Any) -> None:
