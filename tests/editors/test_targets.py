@@ -68,7 +68,8 @@ def plain_states(model: Any, group: Group) -> Tensor:
 
 def plain_length(model: Any, group: Group) -> Tensor:
     """|h|: mean over the key rows."""
-    return plain_states(model, group).norm(dim=-1).mean()
+    length: Tensor = plain_states(model, group).norm(dim=-1).mean()
+    return length
 
 
 def plain_loss(model: Any, group: Group, delta: Tensor, length: Tensor) -> Tensor:
