@@ -169,6 +169,7 @@ def main() -> None:
     from benchmarks.moves import section as moves_section
     from benchmarks.passages import section as passages_section
     from benchmarks.persuasion import section as persuasion_section
+    from benchmarks.scope import section as scope_section
     from benchmarks.security_report import section as security_section
     from benchmarks.sensitivity_report import section as sensitivity_section
     from benchmarks.streaming import section as streaming_section
@@ -184,6 +185,7 @@ def main() -> None:
         ("ablations", ablations_section),
         ("ablations_corrections", ablations_section),
         ("ablations_100", ablations_section),
+        ("scope", scope_section),
         ("tracing", tracing_section),
         ("easyedit", peers_section),
         ("router", router_section),

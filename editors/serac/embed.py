@@ -12,7 +12,7 @@ from torch import Tensor
 from editors.layouts import layout_of
 from editors.sequences import unrouted
 from editors.serac.pieces import Pieces
-from editors.serac.solve import Whitening, contrast, likeness, rarity
+from editors.serac.solve import Whitening, contrast, likeness, rarity, through
 from editors.serac.text import FILLERS
 
 MASKED = -1
@@ -32,7 +32,7 @@ class Words:
     Attributes:
         vectors: (n, d), of length 1.
         weights: (n,), how rare each word is.
-        profile: (sentences,), how alike it is to each ordinary sentence.
+        profile: (relations,), how alike it is to each ordinary relation, in the way of asking that it is most like.
     """
 
     vectors: Tensor
@@ -47,7 +47,14 @@ class Embedder:
     """
 
     def __init__(
-        self, model: Any, block: Any, pieces: Pieces, sentences: Sequence[Wording], mask: int, sink: int
+        self,
+        model: Any,
+        block: Any,
+        pieces: Pieces,
+        sentences: Sequence[Wording],
+        relations: Sequence[int] | None,
+        mask: int,
+        sink: int,
     ) -> None:
         """Measure ordinary sentences.
 
@@ -56,12 +63,16 @@ class Embedder:
             block: its block whose input is read.
             pieces: the vocabulary.
             sentences: ordinary sentences.
+            relations: which relation each asks for; None where each stands for one of its own, and none is a way from
+                one wording to another, as it was in deltas of before there were relations.
             mask: token that stands for a subject.
             sink: token put before every sentence; the model's first state is unlike any other.
         """
         self._model, self._pieces, self._mask, self._sink = model, pieces, mask, sink
         self._held = Counter(stem for one in sentences for stem in {pieces.stems[token] for token in one if token >= 0})
         self._size = len(sentences)
+        self._bridged = relations is not None
+        self._relations = torch.tensor(relations or range(len(sentences)))
         self._stored: dict[Wording, Words] = {}
         self._here = _Here()
         self._hook = block.register_forward_pre_hook(self._see, with_kwargs=True, prepend=True)
@@ -83,11 +94,13 @@ class Embedder:
         self._hook.remove()
 
     def compare(self, one: Wording, other: Wording) -> tuple[float, float]:
-        """Likeness and contrast of two sentences."""
+        """Likeness, straight or through an ordinary relation, and contrast of two sentences."""
         left, right = self._words_of(one), self._words_of(other)
         alone = torch.zeros(len(right.vectors), dtype=torch.long, device=right.vectors.device)
-        alike = likeness(left.vectors, left.weights, right.vectors, right.weights, alone)
-        return float(alike.sum()), contrast(left.profile, right.profile)
+        alike = float(likeness(left.vectors, left.weights, right.vectors, right.weights, alone).sum())
+        if self._bridged:
+            alike = max(alike, through(left.profile, right.profile))
+        return alike, contrast(left.profile, right.profile)
 
     def _words_of(self, sentence: Wording) -> Words:
         """The words of a sentence beside its subject."""
@@ -105,8 +118,14 @@ class Embedder:
         found = []
         for one, states in zip(sentences, self._states(sentences), strict=True):
             vectors, weights = self._whitening(states), self._weights(one, states)
-            found.append(Words(vectors, weights, likeness(vectors, weights, *self._ordinary)))
+            found.append(Words(vectors, weights, self._profile(likeness(vectors, weights, *self._ordinary))))
         return found
+
+    def _profile(self, alike: Tensor) -> Tensor:
+        """Likeness to each ordinary relation, of likeness to each ordinary sentence."""
+        owner = self._relations.to(alike.device)
+        most = alike.new_full((int(owner.max()) + 1,), -1.0)
+        return most.scatter_reduce(0, owner, alike, "amax") if len(alike) else alike
 
     def _weights(self, sentence: Wording, states: Tensor) -> Tensor:
         """How rare each word of a sentence is, (n,)."""
@@ -162,4 +181,5 @@ def embedder(model: Any, pieces: Pieces, about: Mapping[str, Any]) -> Embedder:
     """The embedder that a delta's record describes (`editors.serac.request.about`)."""
     blocks = layout_of(model).block_list(model)
     block = blocks[min(max(round(about["depth"] * len(blocks)), 1), len(blocks) - 1)]
-    return Embedder(model, block, pieces, [tuple(one) for one in about["sentences"]], about["mask"], about["sink"])
+    sentences = [tuple(one) for one in about["sentences"]]
+    return Embedder(model, block, pieces, sentences, about.get("relations"), about["mask"], about["sink"])

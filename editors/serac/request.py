@@ -13,7 +13,7 @@ from editors.fitting import MOVED
 from editors.generate import generate
 from editors.rows import answer_row
 from editors.sequences import unrouted
-from editors.serac.background import MASK, SENTENCES
+from editors.serac.background import MASK, RELATIONS
 from editors.serac.config import SeracConfig
 from editors.serac.embed import Wording
 from editors.serac.overlay import Overlay
@@ -151,12 +151,18 @@ def _nothing(fact_id: str) -> Edit:
 
 
 def about(tokenizer: Any, pieces: Pieces, config: SeracConfig) -> dict[str, Any]:
-    """What the embedder needs: ordinary sentences as token ids, the token of the mask and the one before a text."""
+    """What the embedder needs: ordinary sentences as token ids, their relations, the mask, what stands first."""
     mask = tokenizer(MASK, add_special_tokens=False)["input_ids"][-1]
-    found = (ask_of(list(tokenizer(text)["input_ids"]), pieces, MASK.strip()) for text in SENTENCES)
+    asked = (
+        (number, ask_of(list(tokenizer(text)["input_ids"]), pieces, MASK.strip()))
+        for number, ways in enumerate(RELATIONS)
+        for text in ways
+    )
+    found = [(number, one[2]) for number, one in asked if one is not None]
     first = (tokenizer.bos_token_id, tokenizer.eos_token_id, 0)
     return {
-        "sentences": [list(one[2]) for one in found if one is not None],
+        "sentences": [list(wording) for _, wording in found],
+        "relations": [number for number, _ in found],
         "mask": mask,
         "sink": next(token for token in first if token is not None),
         "depth": config.depth,

@@ -80,14 +80,26 @@ def likeness(one: Tensor, one_weight: Tensor, others: Tensor, other_weight: Tens
     return (there + back) / 2
 
 
-def contrast(one: Tensor, other: Tensor) -> float:
-    """d: how clearly two wordings are alike to different ordinary sentences, 0 to 2.
+def through(one: Tensor, other: Tensor) -> float:
+    """How alike two wordings are through an ordinary relation: the most that both of them are like a single one.
 
-    With P the sentence that one is most like, Q that of the other: the lesser of what each is nearer to its own than to
+    So "the mother tongue of X is" and "X speaks the language" meet, which have no word in common.
+
+    Args:
+        one: likeness of a wording to each ordinary relation, (relations,).
+        other: that of the other.
+    """
+    return float(torch.minimum(one, other).max()) if len(one) else -1.0
+
+
+def contrast(one: Tensor, other: Tensor) -> float:
+    """d: how clearly two wordings are alike to different ordinary relations, 0 to 2.
+
+    With P the relation that one is most like, Q that of the other: the lesser of what each is nearer to its own than to
     the other's. "The capital of X is" and "the largest city in X is" differ so, however often their answers agree.
 
     Args:
-        one: likeness of a wording to each ordinary sentence, (sentences,).
+        one: likeness of a wording to each ordinary relation, (relations,).
         other: that of the other.
     """
     if not len(one):

@@ -15,8 +15,10 @@ from editors.load import LoadedModel
 from editors.serac.calibrate import Case, Phrasing, cases, cautious, fitted, odds, scores
 from editors.serac.config import SeracConfig
 from editors.serac.editor import SeracEditor
+from editors.serac.embed import embedder
 from editors.serac.overlay import Overlay
 from editors.serac.pieces import Pieces
+from editors.serac.request import about
 from editors.serac.solve import (
     Weights,
     Whitening,
@@ -27,6 +29,7 @@ from editors.serac.solve import (
     likeness,
     pointer_bias,
     rarity,
+    through,
 )
 from editors.serac.text import TURN, asked, begun, is_filler, mentions, negated
 from registry.errors import EditError
@@ -102,6 +105,39 @@ def test_contrast_needs_two_different_neighbours() -> None:
     assert contrast(capital, city) == pytest.approx(0.3)
     assert contrast(capital, capital) == contrast(capital, torch.tensor([0.6, 0.5, 0.0])) == 0.0
     assert contrast(capital[:0], capital[:0]) == 0.0
+
+
+def test_wordings_without_a_common_word_meet_through_a_relation_that_both_are_like() -> None:
+    tongue, speaks, born = torch.tensor([0.7, 0.1, 0.5]), torch.tensor([0.6, 0.2, 0.1]), torch.tensor([0.1, 0.9, 0.2])
+    assert through(tongue, speaks) == through(speaks, tongue) == pytest.approx(0.6)
+    assert through(tongue, born) == pytest.approx(0.2)
+    assert through(tongue[:0], born[:0]) == -1.0
+
+
+def test_two_ways_of_asking_are_alike_when_they_are_of_one_relation_and_not_in_deltas_of_before(
+    tiny_llama: LoadedModel,
+) -> None:
+    pieces = Pieces.of(tiny_llama.tokenizer)
+    now = about(tiny_llama.tokenizer, pieces, SeracConfig())
+    before = {name: value for name, value in now.items() if name != "relations"}
+    ways = [tuple(one) for one, relation in zip(now["sentences"], now["relations"], strict=True) if relation == 0]
+    other = tuple(now["sentences"][-1])
+
+    def compared(of: dict[str, Any], one: tuple[int, ...], two: tuple[int, ...]) -> tuple[float, float]:
+        found = embedder(tiny_llama.model, pieces, of)
+        try:
+            return found.compare(one, two)
+        finally:
+            found.close()
+
+    alike, contrasted = compared(now, ways[0], ways[2])
+    assert alike == pytest.approx(1.0, abs=1e-5)
+    assert contrasted == 0.0
+    assert compared(now, ways[0], other)[0] < 0.9
+    assert compared(now, ways[0], other)[1] > 0.1
+    alone, apart = compared(before, ways[0], ways[2])
+    assert alone < 0.9
+    assert apart > 0.1
 
 
 def test_whitening_shrinks_directions_by_their_variance() -> None:
