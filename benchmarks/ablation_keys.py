@@ -35,7 +35,7 @@ class ByContext:
     def fit(self, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: MemitConfig) -> WeightDelta:
         """The delta, to be put on and taken off; its effects are not told."""
         layout, tuning = layout_of(model), config.targets
-        layers = edit_layers(config.layers, len(layout.block_list(model)), memit.FIRST_DEPTH, config.spread)
+        layers = edit_layers(config.layers, model, memit.FIRST_DEPTH, config.spread)
         base = parameters_digest(model, [layout.down_name(layer) for layer in layers])
         groups, _ = group_requests(
             tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed

@@ -181,12 +181,10 @@ class Place:
     def _atlas(self, config: MemitConfig) -> Any:
         """Moments of the config's layers on the atlas's running text and facts."""
         from editors.fitting import edit_layers
-        from editors.layouts import layout_of
         from editors.moments import measure
         from pipelines.bench.moments import _running_text
 
-        depth = len(layout_of(self.loaded.model).block_list(self.loaded.model))
-        layers = edit_layers(config.layers, depth, memit.FIRST_DEPTH, config.spread)
+        layers = edit_layers(config.layers, self.loaded.model, memit.FIRST_DEPTH, config.spread)
         return measure(self.loaded.model, self.loaded.tokenizer, _running_text(self.loaded, None), layers)
 
     def right(self) -> list[bool]:

@@ -64,7 +64,7 @@ def summary(traced: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any
     return found
 
 
-def layers_taken(depth: int) -> dict[str, list[int]]:
+def layers_taken(model: Any) -> dict[str, list[int]]:
     """The layers that editors take by themselves."""
     from editors.fitting import edit_layers
     from editors.memit.config import MemitConfig
@@ -73,15 +73,15 @@ def layers_taken(depth: int) -> dict[str, list[int]]:
 
     own = MemitConfig()
     return {
-        "memit": list(edit_layers((), depth, FIRST_DEPTH, own.spread)),
-        "rome": list(edit_layers((), depth, DEPTH, 1)),
+        "memit": list(edit_layers((), model, FIRST_DEPTH, own.spread)),
+        "rome": list(edit_layers((), model, DEPTH, 1)),
     }
 
 
-def result(about: Mapping[str, Any], traced: Sequence[Mapping[str, Any]], depth: int) -> dict[str, Any]:
+def result(about: Mapping[str, Any], traced: Sequence[Mapping[str, Any]], model: Any) -> dict[str, Any]:
     """What is kept of a run."""
     both = {name: sum(one[name] for one in traced) / len(traced) for name in ("clean", "corrupted")}
-    return {**about, "n": len(traced), **both, "layers": layers_taken(depth), **summary(traced)}
+    return {**about, "n": len(traced), **both, "layers": layers_taken(model), **summary(traced)}
 
 
 def _plain(name: str, one: Traced) -> dict[str, Any]:
@@ -113,8 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         traced.append(_plain(name, trace_fact(loaded.model, loaded.tokenizer, prompt, subject, thing, config)))
         keep_json(given.facts, {**about, "facts": traced})
-        depth = len(traced[0]["states"]["subject"])
-        keep_json(given.results, result({**about, "seed": given.seed}, traced, depth))
+        keep_json(given.results, result({**about, "seed": given.seed}, traced, loaded.model))
 
 
 if __name__ == "__main__":

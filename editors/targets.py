@@ -227,9 +227,14 @@ def _pace(states: Tensor, length: Tensor) -> Tensor:
         states: hidden states of one group, (rows, d).
         length: |h|, their mean length.
     """
+    return torch.clamp(REST * rest_length(states).mean() / length, max=1)
+
+
+def rest_length(states: Tensor) -> Tensor:
+    """Length of each of `states` (..., d) without its `MASSIVE` largest features, (...)."""
     massive = states.abs().topk(min(MASSIVE, states.shape[-1] - 1), dim=-1).indices
-    rest = states.scatter(-1, massive, 0).norm(dim=-1).mean()
-    return torch.clamp(REST * rest / length, max=1)
+    lengths: Tensor = states.scatter(-1, massive, 0).norm(dim=-1)
+    return lengths
 
 
 def _leaving(

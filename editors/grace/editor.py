@@ -44,7 +44,7 @@ class GraceEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or GraceConfig()
         layout = layout_of(model)
-        layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "GRACE")
+        layer = one_layer(config.layers, model, DEPTH, "GRACE")
         wanted, groups, refused = fact_groups(requests, lambda request: _rows(tokenizer, request, config.targets))
         with evaluating(model):
             values = find_values(model, layout, groups, layer, config.targets, lambda: unrouted(model))

@@ -60,7 +60,7 @@ class MemitEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or MemitConfig()
         layout = layout_of(model)
-        layers = edit_layers(config.layers, len(layout.block_list(model)), FIRST_DEPTH, config.spread)
+        layers = edit_layers(config.layers, model, FIRST_DEPTH, config.spread)
         names = [layout.down_name(layer) for layer in layers]
         base = parameters_digest(model, names)
         tuning = config.targets

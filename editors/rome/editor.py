@@ -37,7 +37,7 @@ from registry.progress import track
 from registry.records import EditRequest, Scope
 
 DEPTH = 1 / 4
-"""Where the edit layer lies, as a share of the depth; the published ones reach from 5 of 32 to 17 of 48."""
+"""About where the edit layer lies, as a share of the depth; the published ones reach from 5 of 32 to 17 of 48."""
 
 
 class RomeEditor:
@@ -54,7 +54,7 @@ class RomeEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or RomeConfig()
         layout = layout_of(model)
-        layers = edit_layers(config.layers, len(layout.block_list(model)), DEPTH, 1)
+        layers = edit_layers(config.layers, model, DEPTH, 1)
         if len(layers) != 1:
             raise EditError(f"expected one layer for ROME, got {list(layers)}; name one, or use MEMIT")
         base = parameters_digest(model, [layout.down_name(layers[0])])

@@ -48,7 +48,7 @@ class WiseEditor:
         config = config or WiseConfig()
         _check(config)
         layout = layout_of(model)
-        layer = one_layer(config.layers, len(layout.block_list(model)), DEPTH, "WISE")
+        layer = one_layer(config.layers, model, DEPTH, "WISE")
         tuning = config.targets
         wanted, groups, refused = fact_groups(
             requests, lambda request: request_rows(tokenizer, request, **tuning.contexts)

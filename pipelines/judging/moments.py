@@ -28,14 +28,11 @@ def editor_config(place: Workplace, editor: str, quick: bool = False) -> Any:
     """
     from editors import get_editor
     from editors.fitting import edit_layers
-    from editors.layouts import layout_of
 
     config = get_editor(editor).config_type.read(place.settings.conf / f"{editor}.yaml")
     if quick and hasattr(config, "corrections"):
         config = replace(config, corrections=0)
-    model = place.loaded.model
-    depth = len(layout_of(model).block_list(model))
-    layers = edit_layers(config.layers, depth, *edited_span(config))
+    layers = edit_layers(config.layers, place.loaded.model, *edited_span(config))
     return replace(config, moments=moments_for(place, layers))
 
 
