@@ -1,6 +1,6 @@
 """SERAC's scope classifier on questions about stored facts, of many relations that it was not fitted on.
 
-    python -m benchmarks.scope --model DIR --pairs edit_scope_pairs_a.jsonl
+    python -m benchmarks.scope --model DIR --name NAME --pairs edit_scope_pairs_a.jsonl
 
 A pair is a statement and questions that ask for it. The statement without its object is what is stored; in scope are
 the questions of its relation, out of scope those of other relations about the same kind of subject. Subjects are
@@ -90,11 +90,10 @@ def read_pairs(path: Path) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for line in path.read_text(encoding="utf-8").splitlines():
         pair = json.loads(line)
-        cloze, hit = next(
-            ((c, p.fullmatch(pair["edit"])) for c, p in patterns.items() if p.fullmatch(pair["edit"])), ("", None)
-        )
-        if hit:
-            found[cloze] += [(hit[1], text) for text in dict.fromkeys(pair["questions"]) if hit[1] in text]
+        hits = ((cloze, pattern.fullmatch(pair["edit"])) for cloze, pattern in patterns.items())
+        cloze, subject = next(((cloze, hit[1]) for cloze, hit in hits if hit), ("", ""))
+        if cloze:
+            found[cloze] += [(subject, text) for text in dict.fromkeys(pair["questions"]) if subject in text]
     return found
 
 

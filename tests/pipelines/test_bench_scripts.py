@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib import import_module
@@ -38,6 +39,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "lines_report",
         "report",
         "router",
+        "scope",
     )
     return SimpleNamespace(**{name.replace(".", "_"): import_module(f"benchmarks.{name}") for name in names})
 
@@ -492,3 +494,38 @@ def test_repair_goes_on_until_the_level_is_kept(
     assert gates[0](seen) is None
     assert "0.97 is asked for" in gates[1](seen)
     assert gates[1]([one for one in seen if one.after]) is None
+
+
+def test_scope_pairs_are_read_by_the_cloze_of_their_statement(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    pairs = (
+        {
+            "edit": "The capital of Chad is Rome",
+            "questions": ["What is the capital of Chad?"] * 2 + ["Which city is it?"],
+        },
+        {"edit": "Emma was created by Homer", "questions": ["Who created Emma?"]},
+        {"edit": "The Mayor of Paris is Homer", "questions": ["Who is the Mayor of Paris?"]},
+    )
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    assert scripts.scope.read_pairs(file) == {
+        "The capital of {} is": [("Chad", "What is the capital of Chad?")],
+        "{} was created by": [("Emma", "Who created Emma?")],
+    }
+
+
+def test_scope_counts_own_questions_found_and_those_of_the_same_kind_kept_out(scripts: SimpleNamespace) -> None:
+    from editors.serac.solve import Weights
+
+    capital, language = "The capital of {} is", "The official language of {} is"
+    author, maker = "The author of {} is", "{} was created by"
+    stored = {capital: (1,), language: (2,), author: (1,), maker: (3,)}
+    asked = {capital: Counter({(1,): 3, (2,): 1}), language: Counter({(2,): 4})}
+    asked |= {author: Counter({(1,): 1}), maker: Counter({(3,): 1})}
+    embed = SimpleNamespace(store=lambda _: None, compare=lambda one, other: (float(one == other), 0.0))
+    weights = Weights(2.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+    found = scripts.scope.shares(embed, weights, stored, asked)
+    assert found[capital] == {"recall": 0.75, "kept_out": 1.0, "asked": 4}
+    assert found[language] == {"recall": 1.0, "kept_out": 0.75, "asked": 4}
+    assert found[author]["kept_out"] == 1.0, (
+        "the capital's questions, worded the same, are about another kind of subject"
+    )
