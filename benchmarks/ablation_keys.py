@@ -7,7 +7,7 @@ from typing import Any
 
 from editors.bystanders import kept_keys
 from editors.delta import WeightDelta, parameters_digest
-from editors.fitting import edit_layers, find_moments, split_reached
+from editors.fitting import find_moments, split_reached
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
@@ -35,7 +35,7 @@ class ByContext:
     def fit(self, model: Any, tokenizer: Any, requests: Sequence[EditRequest], config: MemitConfig) -> WeightDelta:
         """The delta, to be put on and taken off; its effects are not told."""
         layout, tuning = layout_of(model), config.targets
-        layers = edit_layers(config.layers, model, memit.FIRST_DEPTH, config.spread)
+        layers = config.edited(model)
         base = parameters_digest(model, [layout.down_name(layer) for layer in layers])
         groups, _ = group_requests(
             tokenizer, requests, prefixes=tuning.prefixes, paraphrases=tuning.paraphrases, seed=tuning.seed

@@ -180,11 +180,10 @@ class Place:
 
     def _atlas(self, config: MemitConfig) -> Any:
         """Moments of the config's layers on the atlas's running text and facts."""
-        from editors.fitting import edit_layers
         from editors.moments import measure
         from pipelines.bench.moments import _running_text
 
-        layers = edit_layers(config.layers, self.loaded.model, memit.FIRST_DEPTH, config.spread)
+        layers = config.edited(self.loaded.model)
         return measure(self.loaded.model, self.loaded.tokenizer, _running_text(self.loaded, None), layers)
 
     def right(self) -> list[bool]:

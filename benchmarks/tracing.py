@@ -66,16 +66,10 @@ def summary(traced: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any
 
 def layers_taken(model: Any) -> dict[str, list[int]]:
     """The layers that editors take by themselves."""
-    from editors.fitting import edit_layers
     from editors.memit.config import MemitConfig
-    from editors.memit.editor import FIRST_DEPTH
-    from editors.rome.editor import DEPTH
+    from editors.rome.config import RomeConfig
 
-    own = MemitConfig()
-    return {
-        "memit": list(edit_layers((), model, FIRST_DEPTH, own.spread)),
-        "rome": list(edit_layers((), model, DEPTH, 1)),
-    }
+    return {"memit": list(MemitConfig().edited(model)), "rome": list(RomeConfig().edited(model))}
 
 
 def result(about: Mapping[str, Any], traced: Sequence[Mapping[str, Any]], model: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ROME and MEMIT share around their equations: the layers, the moments, and what became of each fact."""
+"""What ROME and MEMIT share around their equations: the moments, and what became of each fact."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,10 @@ import torch
 
 from editors.base import EffectState, FactEffect
 from editors.contexts import PREFIXES
-from editors.layouts import Layout, layout_of
+from editors.layouts import Layout
 from editors.moments import Moments, measure
-from editors.norms import gains
 from editors.rows import Group, Row
-from editors.targets import Target, rest_length
+from editors.targets import Target
 from editors.workers import side_by_side, side_by_side_rows
 from registry.errors import EditError
 from registry.records import EditRequest
@@ -23,52 +22,6 @@ MOVED = 1e-3
 """Least fall of the object's negative log-likelihood per token that counts as an effect."""
 
 ROWS = 64
-
-NEAR = 8
-"""One in so many blocks of the depth is how far a layer may be from where depth says."""
-
-
-def edit_layers(wanted: tuple[int, ...], model: Any, first: float, count: int) -> tuple[int, ...]:
-    """The layers to edit: those wanted, or `count` from the share `first` of the depth on; never the last block.
-
-    A single one may be a near one instead, see `furthest_reaching`. Several make up for one another, and lie where the
-    depth says.
-
-    Raises:
-        EditError: a wanted layer does not exist, is the model's last, or they do not rise.
-    """
-    layout = layout_of(model)
-    depth = len(layout.block_list(model))
-    if not wanted:
-        wanted = by_depth(depth, first, count)
-        wanted = (furthest_reaching(layout, model, *wanted),) if count == 1 else wanted
-    if not wanted or list(wanted) != sorted(set(wanted)) or wanted[0] < 0 or wanted[-1] > depth - 2:
-        raise EditError(f"expected rising layers from 0 to {depth - 2}, got {list(wanted)}; name others in the config")
-    return wanted
-
-
-def by_depth(depth: int, first: float, count: int) -> tuple[int, ...]:
-    """`count` blocks of `depth` from the share `first` on, without the last."""
-    last = min(int(depth * first) + count - 1, depth - 2)
-    return tuple(range(max(0, last - count + 1), last + 1))
-
-
-def furthest_reaching(layout: Layout, model: Any, layer: int) -> int:
-    """The block near `layer` whose MLP can move the residual stream furthest.
-
-    Where a norm with gains g lies between MLP and stream, block l adds a vector of about the length |g_l| whatever its
-    weights are, beside what the blocks up to it have added. With massive features left out its reach is
-    |g_l| / sqrt(sum of |g_j|^2 over j <= l). Near is an eighth of the depth. Without such norms it is `layer`.
-    """
-    blocks = layout.block_list(model)
-    norms = [layout.post_norm(model, place) for place in range(len(blocks))]
-    width = model.get_input_embeddings().weight[:1]
-    lengths = [float(rest_length(gains(norm, width))) for norm in norms if norm is not None]
-    if not lengths:
-        return layer
-    reach = [length / math.hypot(*lengths[: place + 1]) for place, length in enumerate(lengths)]
-    near = range(max(0, layer - len(blocks) // NEAR), min(layer + len(blocks) // NEAR, len(blocks) - 2) + 1)
-    return max(near, key=lambda place: (reach[place], -abs(place - layer)))
 
 
 def find_moments(

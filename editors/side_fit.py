@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from editors.base import FactEffect
-from editors.fitting import by_depth, edit_layers, split_reached, written_effects
-from editors.layouts import Layout, layout_of
+from editors.fitting import split_reached, written_effects
+from editors.layouts import Layout
 from editors.rows import Group, Row
 from editors.side import SideMemory, Station
 from editors.spoken import plain_nll, said_already
@@ -51,19 +51,6 @@ def fact_groups(
         wanted[request.fact.id] = request
         groups.append(Group(request.fact.subject, (request.fact.id,), rows))
     return wanted, groups, refused
-
-
-def one_layer(wanted: tuple[int, ...], model: Any, share: float, name: str) -> int:
-    """The block whose down-projection a memory lies beside: the one wanted, or that which depth says.
-
-    Raises:
-        EditError: more than one is wanted, or it does not exist or is the last.
-    """
-    depth = len(layout_of(model).block_list(model))
-    layers = edit_layers(wanted or by_depth(depth, share, 1), model, share, 1)
-    if len(layers) != 1:
-        raise EditError(f"expected one layer for {name}, got {list(layers)}; name one")
-    return layers[0]
 
 
 def find_values(

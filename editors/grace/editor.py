@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from editors.delta import parameters_digest
+from editors.depth import one_layer
 from editors.fitting import in_order
 from editors.grace.config import GraceConfig
 from editors.grace.delta import Entry, GraceDelta
@@ -21,7 +22,7 @@ from editors.layouts import Layout, layout_of
 from editors.others import other_names, with_others
 from editors.rows import Row, request_rows
 from editors.sequences import unrouted
-from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
+from editors.side_fit import Values, fact_groups, find_values, keys_of, outcome
 from editors.targets import TargetConfig
 from editors.trace import evaluating
 from registry.records import EditRequest, Scope

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from editors.bystanders import BystanderConfig
 from editors.config import read_config
+from editors.depth import edit_layers
 from editors.moments import Moments
 from editors.targets import TargetConfig
 
 Objective = Literal["memit", "alphaedit"]
+
+FIRST_DEPTH = 1 / 6
+"""Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,11 @@ class MemitConfig:
     def read(cls, path: Path) -> Self:
         """Read the numbers from YAML; unknown keys are refused."""
         return read_config(cls, path)
+
+    def edited(self, model: Any) -> tuple[int, ...]:
+        """The blocks to edit, rising: those wanted, or `spread` of them from `FIRST_DEPTH` on.
+
+        Raises:
+            EditError: a wanted block does not exist, is the model's last, or they do not rise.
+        """
+        return edit_layers(self.layers, model, FIRST_DEPTH, self.spread)

@@ -20,7 +20,6 @@ from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
     check_width,
-    edit_layers,
     find_moments,
     in_order,
     object_nll,
@@ -42,9 +41,6 @@ from registry.records import EditRequest, Scope
 AGAIN = 3
 """A target that is aimed further starts near its goal: it has one in so many of the steps of the first one."""
 
-FIRST_DEPTH = 1 / 6
-"""Where the first edit layer lies, as a share of the depth; beside it lie the published 3 of 28 and 4 of 32."""
-
 
 class MemitEditor:
     """Writes many facts into the MLPs of several layers at once."""
@@ -60,7 +56,7 @@ class MemitEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or MemitConfig()
         layout = layout_of(model)
-        layers = edit_layers(config.layers, model, FIRST_DEPTH, config.spread)
+        layers = config.edited(model)
         names = [layout.down_name(layer) for layer in layers]
         base = parameters_digest(model, names)
         tuning = config.targets

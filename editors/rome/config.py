@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from editors.bystanders import BystanderConfig
 from editors.config import read_config
+from editors.depth import furthest_reaching, one_layer
 from editors.moments import Moments
 from editors.targets import TargetConfig
+
+DEPTH = 1 / 4
+"""About where the edit layer lies, as a share of the depth; the published ones reach from 5 of 32 to 17 of 48."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class RomeConfig:
     """How ROME writes.
 
     Attributes:
-        layers: the edited block, as a tuple of one; none chooses it by depth.
+        layers: the edited block, as a tuple of one; none chooses it, see `edited`.
         weight: how much the keys of ordinary text count against a bystander's.
         bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
@@ -35,3 +39,12 @@ class RomeConfig:
     def read(cls, path: Path) -> Self:
         """Read the numbers from YAML; unknown keys are refused."""
         return read_config(cls, path)
+
+    def edited(self, model: Any) -> tuple[int, ...]:
+        """The block to edit, as a tuple of one: the one wanted, or that near `DEPTH` which reaches furthest.
+
+        Raises:
+            EditError: more than one is wanted, or it does not exist or is the model's last.
+        """
+        layer = one_layer(self.layers, model, DEPTH, "ROME")
+        return (layer if self.layers else furthest_reaching(model, layer),)

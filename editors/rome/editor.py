@@ -17,7 +17,6 @@ from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
     check_width,
-    edit_layers,
     find_moments,
     in_order,
     object_nll,
@@ -32,12 +31,8 @@ from editors.rome.solve import basis_and_gram, residuals
 from editors.rows import Group, group_requests
 from editors.targets import Target, TargetConfig, fit_targets
 from editors.trace import evaluating, replaced
-from registry.errors import EditError
 from registry.progress import track
 from registry.records import EditRequest, Scope
-
-DEPTH = 1 / 4
-"""About where the edit layer lies, as a share of the depth; the published ones reach from 5 of 32 to 17 of 48."""
 
 
 class RomeEditor:
@@ -54,9 +49,7 @@ class RomeEditor:
         """Compute the delta that writes `requests`; see `editors.base.Editor.fit`."""
         config = config or RomeConfig()
         layout = layout_of(model)
-        layers = edit_layers(config.layers, model, DEPTH, 1)
-        if len(layers) != 1:
-            raise EditError(f"expected one layer for ROME, got {list(layers)}; name one, or use MEMIT")
+        layers = config.edited(model)
         base = parameters_digest(model, [layout.down_name(layers[0])])
         tuning = config.targets
         groups, refused = group_requests(tokenizer, requests, **tuning.contexts)

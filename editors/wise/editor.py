@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from editors.delta import parameters_digest
+from editors.depth import one_layer
 from editors.fitting import in_order
 from editors.layouts import Layout, layout_of
 from editors.others import CARRIERS, RELATIONS, Placed, other_names, placed, with_others
 from editors.rows import Group, request_rows
 from editors.sequences import unrouted
-from editors.side_fit import Values, fact_groups, find_values, keys_of, one_layer, outcome
+from editors.side_fit import Values, fact_groups, find_values, keys_of, outcome
 from editors.trace import evaluating
 from editors.wise.config import WiseConfig
 from editors.wise.delta import WiseDelta

@@ -72,11 +72,9 @@ def with_moments(config: Any, loaded: LoadedModel, home: Home, texts: Path | Non
     """
     if config is None or "moments" not in {item.name for item in fields(config)}:
         return config, {}
-    from editors.fitting import edit_layers
     from editors.moments import Moments, measure
-    from pipelines.judging.moments import edited_span
 
-    layers = edit_layers(config.layers, loaded.model, *edited_span(config))
+    layers = config.edited(loaded.model)
     kept = home.moments / f"{loaded.digest[:_KEY_CHARS]}-{'-'.join(map(str, layers))}"
     if texts is None:
         for folder in (_READY, kept, *sorted(home.moments.glob("*"))):

@@ -27,21 +27,11 @@ def editor_config(place: Workplace, editor: str, quick: bool = False) -> Any:
         quick: aim each fact once; what that does not bring lives in the index.
     """
     from editors import get_editor
-    from editors.fitting import edit_layers
 
     config = get_editor(editor).config_type.read(place.settings.conf / f"{editor}.yaml")
     if quick and hasattr(config, "corrections"):
         config = replace(config, corrections=0)
-    layers = edit_layers(config.layers, place.loaded.model, *edited_span(config))
-    return replace(config, moments=moments_for(place, layers))
-
-
-def edited_span(config: Any) -> tuple[float, int]:
-    """Where the layers that an editor chooses by itself begin, as a share of the depth, and how many they are."""
-    from editors.memit.editor import FIRST_DEPTH
-    from editors.rome.editor import DEPTH
-
-    return (FIRST_DEPTH, config.spread) if hasattr(config, "spread") else (DEPTH, 1)
+    return replace(config, moments=moments_for(place, config.edited(place.loaded.model)))
 
 
 def moments_for(place: Workplace, layers: tuple[int, ...]) -> "Moments":
