@@ -142,12 +142,24 @@ GROUPS: Groups = {
 """Every command; the group without a name is the top, whose help is that of `common`."""
 
 
+def say_version(wanted: bool) -> None:
+    """Say which version this is, and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dmmgov {version('dmm-gov')}")
+        raise typer.Exit
+
+
 def common(
     context: typer.Context,
     home: Annotated[
         Path | None,
         typer.Option("--home", metavar="FOLDER", help=f"Folder of all state; {HOME_VARIABLE} or .dmmgov otherwise."),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
 ) -> None:
     """Keep what a language model knows current, correct and accountable.
 

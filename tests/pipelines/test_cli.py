@@ -2,6 +2,7 @@ import json
 import logging
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,12 @@ def one_clear_line(outcome: Outcome, code: int) -> str:
     assert outcome.err.count("\n") == 1
     assert "Traceback" not in outcome.err
     return outcome.err
+
+
+def test_the_version_is_that_of_the_project(dmmgov: Callable[..., Outcome]) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    outcome = dmmgov("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"dmmgov {project['version']}\n", "")
 
 
 FEEDS: dict[str, bytes] = {
