@@ -42,6 +42,7 @@ class Call:
         routed: False where rows are no sequences of their own (several texts packed into one row), the caller asked
             for the base model (`unrouted`), or the sequences began before anybody watched: leave the call alone.
         state: per-sequence values by name, (rows, ...): those of earlier calls with this cache, and what hooks add.
+        left: what a hook leaves for a later one of the same call, by name; gone with the call.
     """
 
     rows: int
@@ -51,6 +52,7 @@ class Call:
     ids: Tensor | None
     routed: bool
     state: dict[str, Tensor] = field(default_factory=dict)
+    left: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def prefill(self) -> bool:

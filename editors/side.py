@@ -6,6 +6,9 @@ serves the sequence if it is above 1 (of those near it the latest memory), else 
 out bit for bit as without a station. The choice is held while the sequence decodes (`editors.sequences`). A later
 piece of a prompt (more than one token on a filled cache) can raise the score and so change the choice, never lower it.
 
+Where a norm lies between the MLP and the residual stream (Gemma 2 and 3, OLMo 2) a memory says on which side of it its
+change is added: what is added before the norm moves the stream no further than the norm lets it.
+
 Stations are found on the module itself; nothing is kept elsewhere.
 """
 
@@ -17,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from editors.layouts import layout_of
+from editors.layouts import Layout, layout_of
 from editors.sequences import Watch
 
 MAIN = -1
@@ -59,7 +62,13 @@ class Keys:
 
 
 class SideMemory(ABC):
-    """Something beside a down-projection that can serve whole sequences in its place."""
+    """Something beside a down-projection that can serve whole sequences in its place.
+
+    Attributes:
+        behind: whether its change is added behind the norm that follows the MLP, where there is one.
+    """
+
+    behind: bool = False
 
     @classmethod
     @abstractmethod
@@ -74,13 +83,16 @@ class SideMemory(ABC):
 class Station:
     """Routes sequences between the memories of one down-projection."""
 
-    def __init__(self, model: Any, module: nn.Module, name: str) -> None:
-        """Hook into `module`, the down-projection called `name`."""
+    def __init__(self, model: Any, layout: Layout, layer: int) -> None:
+        """Hook into the down-projection of block `layer`, and into the norm behind it."""
         self._watch = Watch.on(model)
         self._memories: dict[int, SideMemory] = {}
         self._next = 0
-        self._name = name
-        self._hook = module.register_forward_hook(self._serve)
+        self._name = layout.down_name(layer)
+        self._norm = layout.post_norm(model, layer)
+        self._hooks = [layout.down_module(model, layer).register_forward_hook(self._serve)]
+        if self._norm is not None:
+            self._hooks.append(self._norm.register_forward_hook(self._serve_behind))
 
     @classmethod
     def of(cls, module: nn.Module) -> "Station | None":
@@ -94,8 +106,7 @@ class Station:
         if not memories:
             return lambda: None
         layout = layout_of(model)
-        module = layout.down_module(model, layer)
-        station = cls.of(module) or cls(model, module, layout.down_name(layer))
+        station = cls.of(layout.down_module(model, layer)) or cls(model, layout, layer)
         serials = range(station._next, station._next + len(memories))
         station._next += len(memories)
         station._memories.update(zip(serials, memories, strict=True))
@@ -104,7 +115,8 @@ class Station:
             for serial in serials:
                 del station._memories[serial]
             if not station._memories:
-                station._hook.remove()
+                for hook in station._hooks:
+                    hook.remove()
                 station._watch.release()
 
         return undo
@@ -126,11 +138,21 @@ class Station:
         changed = None
         for serial in sorted(set(route.tolist())):
             memory = self._memories.get(serial)
-            if memory is not None:
-                index = (route == serial).nonzero()[:, 0].to(values.device)
+            if memory is None:
+                continue
+            index = (route == serial).nonzero()[:, 0].to(values.device)
+            change = memory.change(keys.rows(index), out[index]).to(out.dtype)
+            if memory.behind and self._norm is not None:
+                call.left.setdefault(self._name, torch.zeros_like(out))[index] = change
+            else:
                 changed = out.clone() if changed is None else changed
-                changed[index] += memory.change(keys.rows(index), out[index]).to(out.dtype)
+                changed[index] += change
         return None if changed is None else changed.reshape(output.shape)
+
+    def _serve_behind(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """The norm's forward hook: add what memories want to be added behind it."""
+        change = self._watch.call.left.pop(self._name, None) if self._watch.call is not None else None
+        return None if change is None else output + change.reshape(output.shape)
 
     def _choose(self, state: dict[str, Tensor], keys: Keys) -> None:
         """Decide for every sequence, by the scores of this piece of the prompt and of those before it."""

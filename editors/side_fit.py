@@ -9,6 +9,7 @@ from torch import Tensor
 
 from editors.base import FactEffect
 from editors.fitting import split_reached, written_effects
+from editors.frame import Output
 from editors.layouts import Layout
 from editors.rows import Group, Row
 from editors.side import SideMemory, Station
@@ -54,7 +55,13 @@ def fact_groups(
 
 
 def find_values(
-    model: Any, layout: Layout, groups: Sequence[Group], layer: int, config: TargetConfig, base: Callable[[], Any]
+    model: Any,
+    layout: Layout,
+    groups: Sequence[Group],
+    layer: int,
+    config: TargetConfig,
+    base: Callable[[], Any],
+    output: Output = "matrix",
 ) -> Values:
     """Targets of the groups that the model, with the memories that are on, does not answer already.
 
@@ -65,6 +72,7 @@ def find_values(
         layer: the block whose output moves.
         config: how values are optimised.
         base: gives a block in which the model is as without side memories.
+        output: what the values are added to.
     """
     effects: dict[str, FactEffect] = {}
     words = "the model gives this object in every context already; nothing to write"
@@ -79,7 +87,7 @@ def find_values(
     if model.get_input_embeddings().weight.device.type == "cpu" and not config.batch:
         config = replace(config, batch=1)  # no fact's numbers then depend on which others are fitted with it
     with base():
-        targets = fit_targets(model, layout, fresh, layer, config)
+        targets = fit_targets(model, layout, fresh, layer, config, output)
     good, others = split_reached(fresh, targets)
     return Values([fresh[i] for i in good], [targets[i] for i in good], effects | others)
 

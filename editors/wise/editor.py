@@ -4,7 +4,8 @@ Where this differs from the authors' code: an update is of rank one inside its m
 reader by the margin loss; D is the largest of a text's tokens and in units of the fact's own effect; irrelevant texts
 are made from the request (other subjects in the same prompt), so that none must be given; the choice asks besides that
 the prompt's last key points the way of the fact's relation, since all facts of a subject excite the same reader; it is
-made once per sequence, at the prompt. Masks follow from a seed, and nothing is global.
+made once per sequence, at the prompt. Where a norm follows the MLP the update is added behind it, since it could not move
+the stream far enough through it. Masks follow from a seed, and nothing is global.
 """
 
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class WiseEditor:
             requests, lambda request: request_rows(tokenizer, request, **tuning.contexts)
         )
         with evaluating(model):
-            values = find_values(model, layout, groups, layer, tuning, lambda: unrouted(model))
+            values = find_values(model, layout, groups, layer, tuning, lambda: unrouted(model), "block")
             chosen = [wanted[group.fact_ids[0]] for group in values.groups]
             fit = _Fit(model, tokenizer, layout, layer, config)
             record, tensors = fit.run(values, chosen)
@@ -104,6 +105,8 @@ class _Fit:
         ]
         record = {"layer": self.layer, "width": self.width, "mask": config.mask, "masks": seeds}
         record |= {"context": config.context, "capacity": config.capacity, "density": config.density}
+        if self.layout.post_norm(self.model, self.layer) is not None:
+            record["behind"] = True
         if not rows:
             return record, {}
         tensors = {name: torch.stack([row[name] for row in rows]).to(torch.float32) for name in rows[0]}
@@ -114,7 +117,7 @@ class _Fit:
         """Reader, threshold and context of one fact, float64 over its mask."""
         config, subject = self.config, request.fact.subject
         allowed = mask(seed, self.width, config.mask)
-        own = [Placed(row.tokens[: row.scored[0] + 1], row.subject) for row in group.rows]
+        own = [Placed(row.tokens, row.subject) for row in group.rows]
         named = [placed(self.tokenizer, template, subject) for template in CARRIERS]
         related = [placed(self.tokenizer, template, subject) for template in RELATIONS]
         irrelevant = [list(self.tokenizer(text)["input_ids"]) for text in self._irrelevant(request)]
@@ -124,6 +127,7 @@ class _Fit:
             whole = keys_of(self.model, self.layout, self.layer, texts)
         found = [keys.to("cpu", torch.float64) for keys in whole]
         ours, theirs = found[: len(about)], found[len(about) :]
+        asked = [keys[row.scored[0]] for keys, row in zip(ours, group.rows, strict=False)]
         # Position 0 is the attention sink, with a key unlike any other; it counts only where the prompt itself asks it.
         marked = [(keys, text.place) for keys, text in zip(ours, about, strict=True) if text.place > 0 or text in own]
         spots = torch.stack([keys[place] for keys, place in marked])
@@ -134,7 +138,7 @@ class _Fit:
         reader = trained_reader(start, narrow, padded, self.margins, config.steps, config.lr)
         least = (narrow @ reader).abs().min()
         centre = torch.stack([keys[-1] for keys in ours[-len(related) :]])[:, allowed].mean(0)
-        ways = torch.nn.functional.normalize(torch.stack([keys[-1] for keys in ours[: len(own)]])[:, allowed] - centre)
+        ways = torch.nn.functional.normalize(torch.stack(asked)[:, allowed] - centre)
         parts = {
             "readers": reader,
             "thresholds": torch.maximum(config.threshold * least, activation(reader, padded).max()),

@@ -1,7 +1,7 @@
 """What lies beside the down-projection: one fact's update as thin factors, or several merged into one matrix."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -51,11 +51,11 @@ class Update:
 
 def memories_of(updates: Sequence[Update], record: Mapping[str, Any]) -> list["SideMemory"]:
     """One memory for every `capacity` updates, in their order."""
-    size, context = int(record["capacity"]), float(record["context"])
+    size, context, behind = int(record["capacity"]), float(record["context"]), bool(record.get("behind"))
     if size == 1:
-        return [FactMemory(update, context) for update in updates]
+        return [FactMemory(update, context, behind) for update in updates]
     parts = [updates[begin : begin + size] for begin in range(0, len(updates), size)]
-    return [MergedMemory.of(part, context, float(record["density"])) for part in parts]
+    return [replace(MergedMemory.of(part, context, float(record["density"])), behind=behind) for part in parts]
 
 
 def agreement(last: Tensor, updates: Sequence[Update]) -> Tensor:
@@ -90,10 +90,12 @@ class FactMemory(SideMemory):
     Attributes:
         update: the fact's update.
         context: smallest cosine that its context asks for.
+        behind: see `SideMemory`.
     """
 
     update: Update
     context: float
+    behind: bool = False
 
     @classmethod
     def scores(cls, memories: Sequence[Self], keys: Keys) -> Tensor:
@@ -120,6 +122,7 @@ class MergedMemory(SideMemory):
         threshold: epsilon for |matrix a| / scale.
         updates: the facts' updates, for their contexts.
         context: smallest cosine that one of them asks for.
+        behind: see `SideMemory`.
     """
 
     matrix: Tensor
@@ -127,6 +130,7 @@ class MergedMemory(SideMemory):
     threshold: Tensor
     updates: tuple[Update, ...]
     context: float
+    behind: bool = False
 
     @classmethod
     def of(cls, updates: Sequence[Update], context: float, density: float) -> "MergedMemory":

@@ -1,6 +1,6 @@
 """Side memories: who serves a sequence is decided once, per sequence, and main-memory rows keep their bits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,6 +14,7 @@ from editors.generate import generate
 from editors.grace.config import GraceConfig
 from editors.grace.editor import GraceEditor
 from editors.layouts import layout_of
+from editors.load import LoadedModel
 from editors.sequences import Watch, unrouted
 from editors.side import MAIN, Keys, SideMemory, Station
 from editors.targets import TargetConfig
@@ -40,6 +41,7 @@ class Toy(SideMemory):
     score: float
     step: float
     above: float = 0.0
+    behind: bool = False
 
     @classmethod
     def scores(cls, memories: Sequence[Self], keys: Keys) -> Tensor:
@@ -179,6 +181,60 @@ def test_what_is_added_is_added_to_the_served_rows_alone(tiny_llama: Any) -> Non
     served = keys[:, 0, 0] > 0
     assert 0 < int(served.sum()) < len(served)
     assert torch.equal(changed, plain + 0.25 * served[:, None, None])
+
+
+def streams(model: Any, given: Tensor) -> Tensor:
+    """What leaves the block of the station."""
+    with torch.no_grad():
+        found: Tensor = model(given, output_hidden_states=True).hidden_states[LAYER + 1]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gemma3_text", "olmo2"])
+def test_behind_a_norm_a_memory_moves_the_stream_by_what_it_adds(
+    kind: str, tiny_family: Callable[[str], LoadedModel]
+) -> None:
+    loaded = tiny_family(kind)
+    given = torch.tensor([[token, 9] for token in range(5, 25)])
+    plain = streams(loaded.model, given)
+    moved = {}
+    for behind in (True, False):
+        undo = Station.add(loaded.model, LAYER, [Toy(2.0, 7.0, behind=behind)])
+        moved[behind] = streams(loaded.model, given) - plain
+        undo()
+    served = moved[True].abs().amax((1, 2)) > 0
+    assert 0 < int(served.sum()) < len(served)
+    assert torch.allclose(moved[True][served], torch.tensor(7.0), atol=1e-4)
+    assert not moved[False][~served].any()
+    assert float((moved[False][served] - 7).abs().max()) > 1, "the norm lets no constant through as it is"
+    layout = layout_of(loaded.model)
+    norm: Any = layout.post_norm(loaded.model, LAYER)
+    assert not norm._forward_hooks
+    assert not layout.down_module(loaded.model, LAYER)._forward_hooks
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_wise_is_not_bounded_by_a_norm_and_older_deltas_lie_before_it(
+    capacity: int, tiny_family: Callable[[str], LoadedModel]
+) -> None:
+    loaded = tiny_family("gemma3_text")
+    editor, config = FITS["wise"]()
+    delta = editor.fit(loaded.model, loaded.tokenizer, asks(), replace(config, capacity=capacity))
+    assert delta.record["behind"] is True
+    assert {memory.behind for memory in delta.memories(loaded.model)} == {True}
+    older = replace(delta, record={name: value for name, value in delta.record.items() if name != "behind"})
+    assert {memory.behind for memory in older.memories(loaded.model)} == {False}
+    given = loaded.tokenizer(asks()[0].prompt, return_tensors="pt")["input_ids"]
+    said = []
+    for one in (delta, older):
+        with one.applied(loaded.model):
+            said.append(loaded.model(given).logits)
+    assert not torch.allclose(said[0], said[1], atol=1e-2)
+
+
+def test_where_no_norm_follows_the_mlp_a_delta_says_nothing_of_one(tiny_llama: Any) -> None:
+    editor, config = FITS["wise"]()
+    assert "behind" not in editor.fit(tiny_llama.model, tiny_llama.tokenizer, asks()[:1], config).record
 
 
 def test_a_later_piece_of_a_prompt_can_raise_the_score_only(tiny_llama: Any) -> None:

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from editors.layouts import layout_of
+from editors.rows import request_rows
 from editors.side import Keys
+from editors.side_fit import keys_of
 from editors.targets import TargetConfig
 from editors.wise.config import WiseConfig
 from editors.wise.editor import WiseEditor
@@ -170,6 +173,26 @@ def test_facts_that_share_a_memory_are_answered_and_leave_one_by_one(tiny_llama:
         name: tensor.tolist()
         for name, tensor in never.without(set(never.fact_ids) - set(smaller.fact_ids)).tensors.items()
     }
+
+
+def test_the_reader_is_to_be_quiet_where_the_object_is_said(tiny_llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet: list[Tensor] = []
+
+    def spy(subject: Tensor, others: Tensor, ridge: float) -> Tensor:
+        quiet.append(others)
+        return ridge_reader(subject, others, ridge)
+
+    monkeypatch.setattr("editors.wise.editor.ridge_reader", spy)
+    config = WiseConfig(layers=(1,), mask=1.0, targets=TARGETS)
+    WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, [asks()[1]], config)
+    rows = request_rows(tiny_llama.tokenizer, asks()[1], **TARGETS.contexts)
+    keys = keys_of(tiny_llama.model, layout_of(tiny_llama.model), 1, [row.tokens for row in rows])
+    for found, row in zip(keys, rows, strict=True):
+        apart = torch.cdist(found.double(), quiet[0]).min(dim=1).values
+        said = range(row.scored[0] + 1, len(row.tokens))
+        assert len(said) >= 1
+        assert float(apart[said].max()) < 1e-4
+        assert float(apart[row.subject]) > 0.1
 
 
 def test_a_delta_is_far_smaller_than_its_matrix(tiny_llama: Any) -> None:
