@@ -3,6 +3,8 @@
     python -m benchmarks.domain run --model MODEL --data DOCUMENTS.jsonl.gz --method lora --out lora.json
     python -m benchmarks.domain table full.json lora.json svfit.json sst.json --out benchmarks/results/domain.json
 
+with, for lora and sst, --rank; a method that is run at several ranks has a row for each.
+
 DOCUMENTS has a field "text" in every line. Whole documents are held out: some choose each method's learning rate in
 short runs, others are scored once, at the end, on the merged weights. One window is scored of each document, so that
 windows are independent; intervals are bootstraps over documents, and differences are paired.
@@ -34,6 +36,10 @@ from editors.trained_delta import TrainedDelta
 from editors.training import Matrix, TrainingConfig, plain_loss
 
 RESAMPLES = 2000
+
+METHODS = ("full", "lora", "svfit", "sst")
+RANKED, RANK = ("lora", "sst"), 8
+"""The methods that have a rank, and the usual one."""
 
 PASSAGE = 4000
 """Characters taken of each document that is trained on, from anywhere in it."""
@@ -159,9 +165,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {
         "method": options.method,
         "setting": {
-            name: getattr(options, name)
-            for name in ("steps", "sweep_steps", "batch", "length", "dev", "test", "seed", "rank")
+            name: getattr(options, name) for name in ("steps", "sweep_steps", "batch", "length", "dev", "test", "seed")
         },
+        "rank": options.rank if options.method in RANKED else None,
         "sweep": {},
         "base_dev": losses(model, corpus.dev),
         "base": losses(model, corpus.test),
@@ -195,9 +201,15 @@ def interval(values: Sequence[Sequence[float]], statistic: Any, seed: int = 0) -
     return float(point), low, high
 
 
+def called(report: dict[str, Any]) -> str:
+    """The name of a run in the table: its method, with the rank where that is not the usual one."""
+    rank = report["rank"]
+    return report["method"] if rank in (None, RANK) else f"{report['method']}_rank_{rank}"
+
+
 def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """All methods side by side, as JSON and as Markdown."""
-    known = {report["method"]: report for report in reports}
+    """All runs side by side, as JSON and as Markdown."""
+    known = {called(report): report for report in reports}
     base = reports[0]["base"]
     if any(report["base"] != base or report["setting"] != reports[0]["setting"] for report in reports):
         raise SystemExit("expected runs with the same settings on the same text, got different ones; run them anew")
@@ -208,7 +220,7 @@ def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
         "| --- | --- | --- | --- | --- | --- | --- |",
         f"| base | 0 | | {_words(perplexity)} | | | |",
     ]
-    for method in [name for name in ("full", "lora", "svfit", "sst") if name in known]:
+    for method in sorted(known, key=lambda name: METHODS.index(name.split("_")[0])):
         report = known[method]
         found = interval([report["after"]], torch.exp)
         share = None
@@ -227,9 +239,9 @@ def table(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str]:
     if {"full", "lora", "sst"} <= known.keys():
         columns = [known[name]["after"] for name in ("lora", "sst", "full")]
         rows["gap_of_lora_closed_by_sst"] = interval(columns, lambda lora, sst, full: (lora - sst) / (lora - full))
-    if {"lora", "svfit"} <= known.keys():
-        columns = [base, known["lora"]["after"], known["svfit"]["after"]]
-        rows["gain_of_svfit_over_gain_of_lora"] = interval(columns, lambda b, lora, own: (b - own) / (b - lora))
+    for name in [name for name in known if name.startswith("lora") and "svfit" in known]:
+        columns = [base, known[name]["after"], known["svfit"]["after"]]
+        rows[f"gain_of_svfit_over_gain_of_{name}"] = interval(columns, lambda b, lora, own: (b - own) / (b - lora))
     return {"setting": reports[0]["setting"], "methods": rows}, "\n".join(lines) + "\n"
 
 
@@ -248,7 +260,16 @@ def main() -> None:
     one.add_argument("--method", choices=sorted(RATES), required=True)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--rates", type=float, nargs="+", default=[], help="learning rates instead of the usual three")
-    numbers = {"steps": 60, "sweep-steps": 15, "batch": 1, "length": 128, "dev": 8, "test": 40, "seed": 0, "rank": 8}
+    numbers = {
+        "steps": 60,
+        "sweep-steps": 60,
+        "batch": 1,
+        "length": 128,
+        "dev": 48,
+        "test": 40,
+        "seed": 0,
+        "rank": RANK,
+    }
     for name, value in numbers.items():
         one.add_argument(f"--{name}", type=int, default=value)
     two = commands.add_parser("table", help="put runs side by side")

@@ -4,8 +4,8 @@ Where this differs from the authors' code: an update is of rank one inside its m
 reader by the margin loss; D is the largest of a text's tokens and in units of the fact's own effect; irrelevant texts
 are made from the request (other subjects in the same prompt), so that none must be given; the choice asks besides that
 the prompt's last key points the way of the fact's relation, since all facts of a subject excite the same reader; it is
-made once per sequence, at the prompt. Where a norm follows the MLP the update is added behind it, since it could not move
-the stream far enough through it. Masks follow from a seed, and nothing is global.
+made once per sequence, at the prompt. Where a norm follows the MLP the update is added behind it, since through it the
+stream could not be moved far enough. Masks follow from a seed, and nothing is global.
 """
 
 from collections.abc import Sequence

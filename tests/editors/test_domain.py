@@ -20,7 +20,15 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def report(method: str, gain: float, **more: Any) -> dict[str, Any]:
-    known = {"lr": 0.01, "trained_parameters": 10, "cpu_s": 1.0, "delta_bytes": 40, "shift": 0.1, "sweep": {}}
+    known = {
+        "lr": 0.01,
+        "rank": None,
+        "trained_parameters": 10,
+        "cpu_s": 1.0,
+        "delta_bytes": 40,
+        "shift": 0.1,
+        "sweep": {},
+    }
     after = [value - gain * (1 + index / 10) for index, value in enumerate(BASE)]
     return {"method": method, "setting": {"steps": 3}, "base": BASE, "after": after, **known, **more}
 
@@ -37,6 +45,17 @@ def test_gains_are_shares_of_full_fine_tunings(domain: Any) -> None:
     assert low < methods["lora"]["perplexity"][0] < high
     assert text.count("\n") == 7
     assert domain.table([report(method, gain) for method, gain in gains.items()])[0] == found
+
+
+def test_a_method_has_a_row_for_each_rank(domain: Any) -> None:
+    runs = [report("lora", 0.4, rank=8), report("lora", 0.2, rank=4), report("svfit", 0.3), report("full", 1.0)]
+    methods = domain.table(runs)[0]["methods"]
+    assert [name for name, found in methods.items() if isinstance(found, dict)] == (
+        ["base", "full", "lora", "lora_rank_4", "svfit"]
+    )
+    assert methods["lora_rank_4"]["share_of_full_gain"] == pytest.approx((0.2,) * 3)
+    assert methods["gain_of_svfit_over_gain_of_lora"] == pytest.approx((0.75,) * 3)
+    assert methods["gain_of_svfit_over_gain_of_lora_rank_4"] == pytest.approx((1.5,) * 3)
 
 
 @pytest.mark.parametrize("other", [{"base": [1.0] * 4}, {"setting": {"steps": 4}}])
