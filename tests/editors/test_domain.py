@@ -20,7 +20,7 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def report(method: str, gain: float, **more: Any) -> dict[str, Any]:
-    known = {
+    known: dict[str, Any] = {
         "lr": 0.01,
         "rank": None,
         "trained_parameters": 10,
