@@ -16,7 +16,7 @@ class WiseDelta(SideDelta):
 
     Tensors, float32: `steps` (n, d_out), `readers`, `centres` and `contexts` (n, rho d_in), `thresholds` (n,), and
     `keys` (n, d_in) where facts share memories. Record: `layer`, `width` (d_in), `mask` (rho), `masks` (the seed of
-    each fact's mask), `context`, `capacity`, `density`.
+    each fact's mask), `context`, `capacity`, `density`, and `behind` where updates are added behind a norm.
     """
 
     @property

@@ -127,7 +127,7 @@ class _Fit:
             whole = keys_of(self.model, self.layout, self.layer, texts)
         found = [keys.to("cpu", torch.float64) for keys in whole]
         ours, theirs = found[: len(about)], found[len(about) :]
-        asked = [keys[row.scored[0]] for keys, row in zip(ours, group.rows, strict=False)]
+        asked = [keys[row.scored[0]] for keys, row in zip(ours[: len(own)], group.rows, strict=True)]
         # Position 0 is the attention sink, with a key unlike any other; it counts only where the prompt itself asks it.
         marked = [(keys, text.place) for keys, text in zip(ours, about, strict=True) if text.place > 0 or text in own]
         spots = torch.stack([keys[place] for keys, place in marked])
