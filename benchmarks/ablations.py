@@ -127,17 +127,23 @@ class Shared:
         plain, calls = memit.fit_targets, list[int]()
         self.spent = 0.0
 
-        def fit(model: Any, layout: Any, groups: Any, layer: int, config: Any, output: Any) -> list[Target]:
+        def fit(
+            model: Any, layout: Any, groups: Any, layer: int, config: Any, output: Any, reach: Any = None
+        ) -> list[Target]:
             calls.append(layer)
             if len(calls) > 1:
-                again: list[Target] = plain(model, layout, groups, layer, config, output)
+                again: list[Target] = plain(model, layout, groups, layer, config, output, reach)
                 return again
-            key = (tuple(group.fact_ids for group in groups), layer, config)
+            reached = None if reach is None else tuple(reach.tolist())
+            key = (tuple(group.fact_ids for group in groups), layer, config, reached)
             if key in self.found:
                 self.spent = self.found[key][1]
             else:
                 began = time.process_time()
-                self.found[key] = plain(model, layout, groups, layer, config, output), time.process_time() - began
+                self.found[key] = (
+                    plain(model, layout, groups, layer, config, output, reach),
+                    time.process_time() - began,
+                )
             targets = self.found[key][0]
             return of_usual_length(model, layout, groups, layer, targets) if usual else targets
 

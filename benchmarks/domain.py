@@ -6,8 +6,8 @@
 with, for lora and sst, --rank; a method that is run at several ranks has a row for each.
 
 DOCUMENTS has a field "text" in every line. Whole documents are held out: some choose each method's learning rate in
-short runs, others are scored once, at the end, on the merged weights. One window is scored of each document, so that
-windows are independent; intervals are bootstraps over documents, and differences are paired.
+short runs, others are scored once, at the end, on the merged weights. The windows that are scored of a document are
+averaged, so that documents are the cases: intervals are bootstraps over them, and differences are paired.
 """
 
 import argparse
@@ -101,20 +101,20 @@ def fit(method: str, model: Any, tokenizer: Any, texts: tuple[str, ...], config:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents, split by document: text to train on; windows (N, length), one a document, to choose by and to score.
+    """Documents, split by document: text to train on; windows (at most `windows`, length) of each of the others.
 
     Attributes:
         train: texts.
-        dev: windows that the learning rate is chosen by.
-        test: windows that are scored.
+        dev: documents that the learning rate is chosen by.
+        test: documents that are scored.
     """
 
     train: tuple[str, ...]
-    dev: Tensor
-    test: Tensor
+    dev: tuple[Tensor, ...]
+    test: tuple[Tensor, ...]
 
 
-def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, seed: int) -> Corpus:
+def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, seed: int, windows: int = 1) -> Corpus:
     """Read documents, shuffle them, hold some out; documents shorter than a window are passed over."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as stream:
@@ -130,15 +130,16 @@ def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, se
             continue
         ids = tokenizer(text, verbose=False)["input_ids"]
         if len(ids) >= length:
-            begin = choice.randrange(len(ids) - length + 1)
-            held.append(torch.tensor(ids[begin : begin + length]))
-    return Corpus(tuple(train), torch.stack(held[:dev]), torch.stack(held[dev:]))
+            whole = torch.tensor(ids[choice.randrange(len(ids) % length + 1) :])
+            pieces = whole[: len(whole) // length * length].reshape(-1, length)
+            held.append(pieces[sorted(choice.sample(range(len(pieces)), min(windows, len(pieces))))])
+    return Corpus(tuple(train), tuple(held[:dev]), tuple(held[dev:]))
 
 
-def losses(model: Any, windows: Tensor) -> list[float]:
-    """Mean negative log-likelihood per token of every window."""
+def losses(model: Any, documents: Sequence[Tensor]) -> list[float]:
+    """Mean negative log-likelihood per token of every document's windows (W, length)."""
     with torch.no_grad():
-        return [float(plain_loss(model, window[None], ())) for window in windows]
+        return [float(plain_loss(model, windows, ())) for windows in documents]
 
 
 def dev_loss(
@@ -160,12 +161,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     models: Any = AutoModelForCausalLM
     model = models.from_pretrained(options.model, dtype=torch.float32).eval()
-    corpus = read_corpus(options.data, tokenizer, options.length, options.dev, options.test, options.seed)
+    held = (options.dev, options.test, options.seed, options.windows)
+    corpus = read_corpus(options.data, tokenizer, options.length, *held)
     training = TrainingConfig(batch=options.batch, length=options.length, seed=options.seed)
     report: dict[str, Any] = {
         "method": options.method,
         "setting": {
-            name: getattr(options, name) for name in ("steps", "sweep_steps", "batch", "length", "dev", "test", "seed")
+            name: getattr(options, name)
+            for name in ("steps", "sweep_steps", "batch", "length", "dev", "test", "windows", "seed")
         },
         "rank": options.rank if options.method in RANKED else None,
         "sweep": {},
@@ -267,6 +270,7 @@ def main() -> None:
         "length": 128,
         "dev": 48,
         "test": 40,
+        "windows": 1,
         "seed": 0,
         "rank": RANK,
     }

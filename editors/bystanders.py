@@ -18,6 +18,7 @@ from torch import Tensor
 
 from editors.delta import deltas_on
 from editors.layouts import Layout
+from editors.norms import slopes
 from editors.others import MORE_NAMES, placed
 from editors.rows import Group
 from editors.subject import subject_span
@@ -126,7 +127,8 @@ def kept_keys(
         config: how much each counts.
 
     Returns:
-        (d_in, n) float64 on the CPU, each key times the square root of what it counts; n may be 0.
+        (d_in, n) float64 on the CPU, each key times the square root of what it counts, and per unit of what it makes
+        where a norm follows (`editors.norms`); n may be 0.
 
     Raises:
         EditError: the model gives values that are not finite.
@@ -143,7 +145,11 @@ def kept_keys(
     keys = keys_at_end(model, layout, layers, [*others, *earlier])
     if not all(bool(torch.isfinite(found).all()) for found in keys.values()):
         raise EditError("expected finite hidden states, got NaN or infinity; check the model's weights")
-    return {layer: found * scale for layer, found in keys.items()}
+    counts = {
+        layer: scale * slopes(layout.post_norm(model, layer), layout.down_weight(model, layer), found.t())
+        for layer, found in keys.items()
+    }
+    return {layer: found * counts[layer] for layer, found in keys.items()}
 
 
 def keys_at_end(

@@ -49,12 +49,17 @@ def find_moments(
     return Moments.load(given) if isinstance(given, Path) else given
 
 
-def check_width(moments: Moments, layout: Layout, model: Any, layers: Sequence[int]) -> None:
+def check_moments(moments: Moments, layout: Layout, model: Any, layers: Sequence[int]) -> None:
     """Refuse moments that do not fit the edited matrices.
 
     Raises:
-        EditError: names the layer and both widths.
+        EditError: names the layer and both widths, or says that they were measured for blocks of another form.
     """
+    if moments.per_output != (layout.post_norm(model, layers[0]) is not None):
+        raise EditError(
+            "expected moments whose keys count per unit of output where a norm follows the MLP, and only there, "
+            "got others; measure them on this model anew"
+        )
     for layer in layers:
         width, found = layout.down_weight(model, layer).shape[1], len(moments.regularised(layer))
         if width != found:

@@ -45,6 +45,12 @@ class Seen:
     outputs: Tensor | None = None
     gain: Tensor | None = None
 
+    @property
+    def slope(self) -> Tensor:
+        """1 / rms of what each group's contexts make on average, (n,); 1 where no norm lies behind the matrix."""
+        n = self.keys.shape[1]
+        return self.keys.new_ones(n) if self.outputs is None else 1 / self.outputs.square().mean(0).sqrt()
+
     def carried(self, change: Tensor) -> Tensor:
         """The change of the edited matrix's output that changes its block's output by `change`, (d, n).
 

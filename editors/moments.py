@@ -2,7 +2,8 @@
 
 ROME (arXiv 2202.05262) equation 2 and MEMIT (2210.07229) equation 14 weigh changes by C, so that what an edit does to
 other keys stays small. All layers are measured in one pass over the texts; nothing above the last of them is run. The
-count is kept, so that more text can be added later: C of both is the mean weighted by counts.
+count is kept, so that more text can be added later: C of both is the mean weighted by counts. Where a norm follows the
+MLP, keys count per unit of what they make; see `editors.norms`.
 """
 
 import json
@@ -18,6 +19,7 @@ from torch import Tensor
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
+from editors.norms import slopes
 from editors.trace import evaluating, inputs_of
 from registry.digests import digest_json
 from registry.errors import EditError, InputError, IntegrityError
@@ -41,6 +43,7 @@ class Moments:
         text_digest: digest of the texts.
         source: what the texts are, in words.
         ridge: relative ridge added by `regularised`.
+        per_output: whether every key was divided by the length of what it makes, for a norm that follows.
     """
 
     layers: Mapping[int, Tensor]
@@ -49,6 +52,7 @@ class Moments:
     text_digest: str
     source: str = ""
     ridge: float = field(default=RIDGE)
+    per_output: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -63,6 +67,7 @@ class Moments:
             "text_digest": self.text_digest,
             "source": self.source,
             "ridge": self.ridge,
+            **({"per_output": True} if self.per_output else {}),
         }
 
     def _packed(self) -> dict[str, Tensor]:
@@ -92,7 +97,8 @@ class Moments:
         Raises:
             InputError: they are of other layers or of another model.
         """
-        if sorted(self.layers) != sorted(other.layers) or self.model_digest != other.model_digest:
+        alike = self.model_digest == other.model_digest and self.per_output == other.per_output
+        if sorted(self.layers) != sorted(other.layers) or not alike:
             raise InputError("moments of the same model and layers", "others", "measure both alike")
         count = self.count + other.count
         return Moments(
@@ -102,6 +108,7 @@ class Moments:
             digest_json([self.text_digest, other.text_digest]),
             "; ".join(dict.fromkeys(part for part in (self.source, other.source) if part)),
             self.ridge,
+            self.per_output,
         )
 
     def save(self, folder: Path) -> None:
@@ -169,6 +176,7 @@ def measure(
     if not pieces:
         raise InputError("texts to measure moments on", "none", "give running text")
     modules = {layer: layout.down_module(model, layer) for layer in sorted(layers)}
+    norms = {layer: layout.post_norm(model, layer) for layer in modules}
     sums: dict[int, Tensor] = {}
     count = 0
     with evaluating(model), torch.no_grad(), track("moments", len(pieces)) as advance:
@@ -178,11 +186,21 @@ def measure(
                 model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
             for layer, keys in seen.items():
                 wide = keys[real].to(torch.promote_types(keys.dtype, torch.float32))
+                if norms[layer] is not None:
+                    wide = wide * slopes(norms[layer], layout.down_weight(model, layer), wide)[:, None]
                 sums[layer] = sums.get(layer, 0) + (wide.t() @ wide).to("cpu", torch.float64)
             count += int(real.sum())
             advance(len(batch))
     digest = parameters_digest(model, [layout.down_name(layer) for layer in sorted(layers)])
-    return Moments({k: total / count for k, total in sums.items()}, count, digest, digest_json(kept), source, ridge)
+    return Moments(
+        {k: total / count for k, total in sums.items()},
+        count,
+        digest,
+        digest_json(kept),
+        source,
+        ridge,
+        per_output=any(norm is not None for norm in norms.values()),
+    )
 
 
 def _batches(pieces: Sequence[list[int]]) -> Iterable[list[list[int]]]:

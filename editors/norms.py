@@ -11,11 +11,25 @@ layer adds lies on an ellipsoid, |N(m) / g|^2 = d, whatever its weights are. Hen
       s* = argmin of |g * s - y|^2  over  |s|^2 = d   =   g * y / (g^2 + lambda),      m* = s* rms(m),
 
   with y = N(m) + change and lambda the root of |s|^2 = d above -min g^2, where |s| falls as lambda grows. What a layer
-  cannot carry, later ones are asked for; the last one meets it as nearly as its ellipsoid allows.
+  cannot carry, later ones are asked for; the last one meets it as nearly as its ellipsoid allows;
+* a change of the stream costs a change of m by it over g, feature by feature, so that features of small gain cost most.
+  Targets are therefore looked for in steps that are as long as the gains are (`reach_of`);
+* what a change D of W does to another token is not D k but about g * D k / rms(W k). Where W k is short, as at the
+  attention sink of Gemma 3 (a thirtieth of the usual length), a small D k turns the token round. So all keys of ROME's
+  and MEMIT's objectives are taken per unit of what they make, k / rms(W k).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from editors.layouts import Layout
+from editors.targets import rest_length
+
+FURTHEST = 3.0
+"""A feature of massive gain counts as if it reached so many times as far as others."""
 
 HALVINGS = 100
 """Of the interval that holds lambda: enough for every bit of a float64."""
@@ -32,6 +46,43 @@ def gains(norm: nn.Module, like: Tensor) -> Tensor:
     with torch.no_grad():
         found: Tensor = norm(ones)[0].to("cpu", torch.float64)
     return found
+
+
+def slopes(norm: nn.Module | None, weight: Tensor, keys: Tensor) -> Tensor:
+    """1 / rms(W k), with the norm's own epsilon: how far the norm stretches what each key makes.
+
+    Args:
+        norm: the norm behind the matrix; None where there is none, whose slope is 1.
+        weight: W, (d_out, d_in).
+        keys: (n, d_in).
+
+    Returns:
+        (n,), of the keys' dtype and device.
+    """
+    if norm is None:
+        return torch.ones(len(keys), dtype=keys.dtype, device=keys.device)
+    with torch.no_grad():
+        outputs = keys @ weight.to(keys).t()
+        gained = outputs * gains(norm, outputs).to(outputs)
+        found: Tensor = norm(outputs).norm(dim=-1) / gained.norm(dim=-1).clamp(min=torch.finfo(keys.dtype).tiny)
+    return found
+
+
+def reach_of(layout: Layout, model: Any, layers: Sequence[int]) -> Tensor | None:
+    """How far the edited blocks can move each feature of the stream, relative to what is usual.
+
+    Returns:
+        (d,) float64: the root mean square of the blocks' gains, over its own root mean square without massive features;
+        at most `FURTHEST`. None where no norm lies between MLP and stream.
+    """
+    norms = [norm for norm in (layout.post_norm(model, layer) for layer in layers) if norm is not None]
+    if not norms:
+        return None
+    width = model.get_input_embeddings().weight[:1]
+    together = torch.stack([gains(norm, width) for norm in norms]).square().mean(0).sqrt()
+    usual = rest_length(together) / len(together) ** 0.5
+    relative: Tensor = together / usual
+    return relative.clamp(max=FURTHEST)
 
 
 def carried(gain: Tensor, outputs: Tensor, change: Tensor) -> Tensor:

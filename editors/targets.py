@@ -140,7 +140,13 @@ def evaluate(
 
 
 def fit_targets(
-    model: Any, layout: Layout, groups: Sequence[Group], layer: int, config: TargetConfig, output: Output = "matrix"
+    model: Any,
+    layout: Layout,
+    groups: Sequence[Group],
+    layer: int,
+    config: TargetConfig,
+    output: Output = "matrix",
+    reach: Tensor | None = None,
 ) -> list[Target]:
     """The target of every group for an output of block `layer`, in the order of `groups`.
 
@@ -151,6 +157,8 @@ def fit_targets(
         layer: index of the block whose output moves.
         config: see `TargetConfig`.
         output: which one; see `editors.frame.Output`.
+        reach: how far what is written can move each feature of it, (d,), about 1 (`editors.norms.reach_of`); None where
+            it moves all alike.
     """
     device = model.get_input_embeddings().weight.device
     size = config.batch or (2 if device.type == "cpu" else 32)
@@ -162,7 +170,7 @@ def fit_targets(
     def fit(batch: tuple[list[int], Frame]) -> list[Target]:
         chosen, frame = batch
         with torch.enable_grad():
-            return _fit_batch(frame, [groups[i] for i in chosen], config)
+            return _fit_batch(frame, [groups[i] for i in chosen], config, reach)
 
     with track("targets", len(groups)) as advance, side_by_side(device, len(batches)) as run:
         # Frames watch the model with hooks, so all of them are made before the first batch runs blocks of it.
@@ -173,21 +181,23 @@ def fit_targets(
     return [found[index] for index in range(len(groups))]
 
 
-def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> list[Target]:
+def _fit_batch(
+    frame: Frame, groups: Sequence[Group], config: TargetConfig, reach: Tensor | None = None
+) -> list[Target]:
     """Optimise the targets of a few groups together; each group's numbers do not depend on the others."""
     scores = Scores(frame)
     wide = torch.promote_types(frame.hidden.dtype, torch.float32)
     states = [found.to(wide) for found in _states(frame, groups)]
     length = torch.stack([found.norm(dim=-1).mean() for found in states])  # |h|, (G,): the mean over the answer rows
     pace = torch.stack([_pace(found, one) for found, one in zip(states, length, strict=True)])
-    scale = length / frame.hidden.shape[-1] ** 0.5
+    scale = (length / frame.hidden.shape[-1] ** 0.5)[:, None] * (1 if reach is None else reach.to(length))
     u = torch.zeros(len(groups), frame.hidden.shape[-1], dtype=wide, device=frame.hidden.device)
     m, v, initial = torch.zeros_like(u), torch.zeros_like(u), None
     active = list(range(len(groups)))
     since: dict[int, int] = {}
     done: dict[int, Target] = {}
     for step in range(config.steps + 1):
-        delta = (u * scale[:, None]).requires_grad_()
+        delta = (u * scale).requires_grad_()
         state = evaluate(frame, scores, delta, length, initial, config)
         initial = state.initial
         leaving = _leaving(state, scores, active, since, step, config)
@@ -197,7 +207,7 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig) -> l
         if not stay:
             break
         (gradient,) = torch.autograd.grad(state.loss.sum(), delta)
-        u, m, v = _adam(u, m, v, gradient * scale[:, None], step + 1, config, pace[:, None])
+        u, m, v = _adam(u, m, v, gradient * scale, step + 1, config, pace[:, None])
         if leaving:
             drifting = [owner for owner, row in zip(scores.owners, scores.rows, strict=True) if row.kind == "drift"]
             initial = initial[[owner in stay for owner in drifting]]
@@ -276,7 +286,10 @@ def _target(scores: Scores, state: State, position: int, delta: Tensor, length: 
 def _adam(
     u: Tensor, m: Tensor, v: Tensor, gradient: Tensor, step: int, config: TargetConfig, pace: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of Adam on u (in units of |h| / sqrt d), `pace` (G, 1) times lr long, then onto |delta| <= clamp |h|."""
+    """One step of Adam on u, `pace` (G, 1) times lr long, then onto |u| <= clamp sqrt d.
+
+    u is in units of |h| / sqrt d, so that |delta| <= clamp |h|; of that times the reach where features have one.
+    """
     m = BETA1 * m + (1 - BETA1) * gradient
     v = BETA2 * v + (1 - BETA2) * gradient.square()
     u = u - config.lr * pace * (m / (1 - BETA1**step)) / ((v / (1 - BETA2**step)).sqrt() + EPSILON)

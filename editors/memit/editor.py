@@ -19,7 +19,7 @@ from editors.bystanders import contexts_of, kept_keys
 from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
-    check_width,
+    check_moments,
     find_moments,
     in_order,
     object_nll,
@@ -32,6 +32,7 @@ from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
 from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space, share
 from editors.moments import Moments
+from editors.norms import reach_of
 from editors.rows import Group, group_requests
 from editors.targets import Target, fit_targets
 from editors.trace import evaluating, replaced
@@ -65,8 +66,8 @@ class MemitEditor:
             return _empty(self.name, in_order(requests, {}, refused))
         with evaluating(model):
             moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
-            check_width(moments, layout, model, layers)
-            targets = fit_targets(model, layout, groups, layers[-1], tuning, "block")
+            check_moments(moments, layout, model, layers)
+            targets = fit_targets(model, layout, groups, layers[-1], tuning, "block", reach_of(layout, model, layers))
             good, effects = split_reached(groups, targets)
             groups, targets = [groups[i] for i in good], [targets[i] for i in good]
             if not groups:
@@ -133,7 +134,7 @@ def _solve(
             if not left or not places:
                 break
             again = [groups[place] for place in places]
-            more = fit_targets(model, layout, again, layers[-1], further, "block")
+            more = fit_targets(model, layout, again, layers[-1], further, "block", reach_of(layout, model, layers))
         deltas[:, places] += torch.stack([target.delta for target in more], dim=1)
     return solved, {row.fact_id: score.nll for row, score in zip(rows, scores, strict=True) if row.plain}
 
@@ -155,8 +156,8 @@ def _spread(
                 if layer in layers:
                     seen = stream.see()
                     wanted = seen.values + deltas if wanted is None else wanted
-                    basis, gram = metric.solved(layer, seen.keys)
-                    residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved)))
+                    basis, gram = metric.solved(layer, seen.keys * seen.slope)
+                    residual = seen.carried(share(wanted, seen.values, len(layers) - len(solved))) * seen.slope
                     name = layout.down_name(layer)
                     change = LayerDelta.solved(name, layout.orientation == "conv1d", "ridge", residual, basis, gram)
                     stack.enter_context(replaced(model, name, change.added_to(model.get_parameter(name))))

@@ -16,7 +16,7 @@ from editors.bystanders import contexts_of, kept_keys
 from editors.delta import WeightDelta, load_delta, parameters_digest
 from editors.factors import LayerDelta
 from editors.fitting import (
-    check_width,
+    check_moments,
     find_moments,
     in_order,
     object_nll,
@@ -58,7 +58,7 @@ class RomeEditor:
             return _empty(self.name, in_order(requests, effects, refused))
         with evaluating(model):
             moments = find_moments(config.moments, model, tokenizer, layers, config.texts, requests)
-            check_width(moments, layout, model, layers)
+            check_moments(moments, layout, model, layers)
             kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)[layers[0]]
             metric = torch.addmm(moments.regularised(layers[0]), kept, kept.t(), alpha=1 / config.weight)
             edits = _Edits(model, layout, layers[0], groups, metric)

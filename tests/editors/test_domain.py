@@ -68,11 +68,25 @@ def test_held_out_documents_are_not_trained_on(domain: Any, tiny_llama: Any, tmp
     texts = [f"{word} {word} {word} {word}" for word in ("Paris", "Rome", "Tokyo", "yen", "Brazil", "Egypt")]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, "x"]))
     found = domain.read_corpus(tmp_path / "a.jsonl", tiny_llama.tokenizer, 4, 2, 3, 0)
-    assert (found.dev.shape, found.test.shape) == ((2, 4), (3, 4))
-    held = [tiny_llama.tokenizer.decode(row) for row in torch.cat([found.dev, found.test])]
+    assert [tuple(windows.shape) for windows in (*found.dev, *found.test)] == [(1, 4)] * 5
+    held = [tiny_llama.tokenizer.decode(row) for row in torch.cat([*found.dev, *found.test])]
     left = [text for text in texts if text in found.train]
     assert len(left) == 1
     assert all(left[0].split()[0] not in text for text in held)
+
+
+def test_windows_of_a_document_do_not_overlap_and_count_as_one(domain: Any, tiny_llama: Any, tmp_path: Path) -> None:
+    words = ["Paris", "Rome", "Tokyo", "yen", "Brazil", "Egypt", "France", "Italy", "Japan", "Spain"]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": " ".join(words)}) + "\n" + json.dumps({"text": "yen " * 5}))
+    tokens = len(tiny_llama.tokenizer(" ".join(words))["input_ids"])
+    found = domain.read_corpus(tmp_path / "a.jsonl", tiny_llama.tokenizer, 2, 1, 1, 0, windows=3)
+    most = max((*found.dev, *found.test), key=lambda windows: len(set(windows.flatten().tolist())))
+    assert most.shape == (3, 2)
+    assert len(set(most.flatten().tolist())) == 6 <= tokens
+    (mean,) = domain.losses(tiny_llama.model, [most])
+    single = domain.losses(tiny_llama.model, [window[None] for window in most])
+    assert mean == pytest.approx(sum(single) / 3, rel=1e-5)
+    assert max(single) > min(single)
 
 
 def test_full_training_is_a_delta_like_the_others(domain: Any, tiny_llama: Any) -> None:
@@ -80,10 +94,10 @@ def test_full_training_is_a_delta_like_the_others(domain: Any, tiny_llama: Any) 
     text = ("The capital of France is Paris. The capital of Italy is Rome.",) * 2
     delta = domain.fit("full", tiny_llama.model, tiny_llama.tokenizer, text, config, 4)
     ids = torch.tensor(tiny_llama.tokenizer(text[0])["input_ids"])[None]
-    (before,) = domain.losses(tiny_llama.model, ids)
+    (before,) = domain.losses(tiny_llama.model, [ids])
     with delta.applied(tiny_llama.model):
-        assert domain.losses(tiny_llama.model, ids)[0] < before - 0.5
-    assert domain.losses(tiny_llama.model, ids) == [before]
+        assert domain.losses(tiny_llama.model, [ids])[0] < before - 0.5
+    assert domain.losses(tiny_llama.model, [ids]) == [before]
     assert delta.notes["trained_parameters"] == sum(
         tiny_llama.model.get_parameter(name).numel() for name in delta.parameters
     )

@@ -1,9 +1,12 @@
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from editors.fitting import check_moments
 from editors.gather import cut, main, read_texts
 from editors.layouts import layout_of
 from editors.moments import Moments, measure
@@ -28,6 +31,45 @@ def test_one_padded_pass_equals_text_by_text_and_layer_by_layer(fixture: str, re
         every = torch.cat(keys)
         assert moments.count == len(every)
         torch.testing.assert_close(moments.layers[layer], every.t() @ every / len(every), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "olmo2"])
+def test_before_a_norm_keys_count_per_unit_of_what_they_make(kind: str, tiny_family: Callable[[str], Any]) -> None:
+    loaded = tiny_family(kind)
+    layout = layout_of(loaded.model)
+    moments = measure(loaded.model, loaded.tokenizer, TEXTS, [1])
+    weight = layout.down_weight(loaded.model, 1).double()
+    keys = []
+    for text in TEXTS:
+        with torch.no_grad(), inputs_of({0: layout.down_module(loaded.model, 1)}) as seen:
+            loaded.model(torch.tensor([loaded.tokenizer(text)["input_ids"]]))
+        keys.append(seen[0].reshape(-1, seen[0].shape[-1]).double())
+    every = torch.cat(keys)
+    apart = every / (every @ weight.t()).square().mean(-1, keepdim=True).sqrt()
+    assert moments.per_output
+    torch.testing.assert_close(moments.layers[1], apart.t() @ apart / len(apart), rtol=1e-2, atol=1e-4)
+    plain = every.t() @ every / len(every)
+    assert float((moments.layers[1] - plain).norm()) > 0.5 * float(plain.norm())
+
+
+def test_moments_of_the_other_kind_are_refused_and_not_mixed(
+    tiny_llama: Any, tiny_family: Callable[[str], Any], tmp_path: Path
+) -> None:
+    loaded = tiny_family("gemma3_text")
+    found = measure(loaded.model, loaded.tokenizer, TEXTS, [1])
+    found.save(tmp_path)
+    assert Moments.load(tmp_path).per_output
+    old = replace(found, per_output=False)
+    assert old.digest != found.digest
+    with pytest.raises(InputError, match="same model and layers"):
+        found.merged(old)
+    check_moments(found, layout_of(loaded.model), loaded.model, [1])
+    with pytest.raises(EditError, match="per unit of output"):
+        check_moments(old, layout_of(loaded.model), loaded.model, [1])
+    plain = measure(tiny_llama.model, tiny_llama.tokenizer, TEXTS, [1])
+    assert not plain.per_output
+    with pytest.raises(EditError, match="per unit of output"):
+        check_moments(replace(plain, per_output=True), layout_of(tiny_llama.model), tiny_llama.model, [1])
 
 
 def test_adding_text_later_equals_measuring_all_at_once(tiny_llama: Any) -> None:

@@ -1,6 +1,7 @@
 """A change of the stream carried through the norm that lies after an MLP, against a plain search."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 
 from editors.keys import SubjectStream
 from editors.layouts import layout_of
-from editors.norms import carried, gains, nearest
+from editors.norms import carried, gains, nearest, reach_of, slopes
 from editors.rows import group_requests
+from editors.targets import TargetConfig, fit_targets
 from editors.trace import replaced
 
 KINDS = ("gemma2", "gemma3_text", "olmo2")
@@ -32,6 +34,49 @@ def test_gains_are_what_the_norm_multiplies_by(kind: str, tiny_family: Callable[
     norm: Any = layout_of(model).post_norm(model, 1)
     m = torch.randn(3, 64)
     torch.testing.assert_close(ellipsoid(gains(norm, m), m.t().double()).t(), norm(m).double(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slopes_are_how_far_the_norm_moves_when_what_it_is_given_moves(
+    kind: str, tiny_family: Callable[[str], Any]
+) -> None:
+    model = deepcopy(tiny_family(kind).model).to(torch.float64)
+    norm: Any = layout_of(model).post_norm(model, 1)
+    source = torch.Generator().manual_seed(4)
+    weight, keys = (torch.randn(shape, dtype=torch.float64, generator=source) for shape in ((64, 32), (3, 32)))
+    keys[1] /= 1000  # what it makes is about as short as the norm's epsilon
+    m = keys @ weight.t()
+    across = torch.randn(m.shape, dtype=torch.float64, generator=source)
+    across -= m * (across * m).sum(-1, keepdim=True) / m.square().sum(-1, keepdim=True)
+    step = 1e-3 * m.norm(dim=-1, keepdim=True) * across / across.norm(dim=-1, keepdim=True)
+    moved = (norm(m + step) - norm(m - step)).norm(dim=-1) / (2 * gains(norm, m) * step).norm(dim=-1)
+    found = slopes(norm, weight, keys)
+    torch.testing.assert_close(moved, found, rtol=1e-4, atol=0)
+    assert float(found[1] / found[0]) > 30, "what is made short is moved far"
+    assert bool((slopes(None, weight, keys) == 1).all())
+
+
+def test_targets_move_features_as_far_as_the_norm_lets_them(tiny_family: Callable[[str], Any], lab: Any) -> None:
+    model, tokenizer = deepcopy(tiny_family("gemma3_text").model), tiny_family("gemma3_text").tokenizer
+    layout = layout_of(model)
+    norm: Any = layout.post_norm(model, 1)
+    with torch.no_grad():
+        norm.weight[:8] = -1.0  # Gemma's gain is 1 + weight
+        norm.weight[8] = 500.0
+        norm.weight[9] = 1.5
+    reach = reach_of(layout, model, [1])
+    assert reach is not None
+    assert bool((reach[:8] == 0).all())
+    assert float(reach[8]) == 3.0, "a massive gain is no reason for steps as long"
+    assert float(reach[9] / reach[20]) == pytest.approx(2.5 / float(1 + norm.weight[20]), rel=1e-5)
+    groups, _ = group_requests(tokenizer, lab.requests()[:2], prefixes=0, paraphrases=0, seed=0)
+    config = TargetConfig(steps=3)
+    aware, plain = (fit_targets(model, layout, groups, 1, config, "block", given) for given in (reach, None))
+    for one, other in zip(aware, plain, strict=True):
+        assert bool((one.delta[:8] == 0).all())
+        assert bool((other.delta[:8] != 0).any())
+        assert float(one.delta.norm()) > 0
+    assert reach_of(layout_of(tiny_family("llama").model), tiny_family("llama").model, [1]) is None
 
 
 def test_what_one_layer_can_carry_is_carried_exactly() -> None:
