@@ -190,6 +190,7 @@ def main() -> None:
         ("easyedit", peers_section),
         ("router", router_section),
         ("domain", domain_section),
+        ("domain_longer", domain_section),
         ("cost", cost_section),
         ("streaming", streaming_section),
         ("leakage", leakage_section),

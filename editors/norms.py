@@ -15,7 +15,7 @@ layer adds lies on an ellipsoid, |N(m) / g|^2 = d, whatever its weights are. Hen
 * a change of the stream costs a change of m by it over g, feature by feature, so that features of small gain cost most.
   Targets are therefore looked for in steps that are as long as the gains are (`reach_of`);
 * what a change D of W does to another token is not D k but about g * D k / rms(W k). Where W k is short, as at the
-  attention sink of Gemma 3 (a thirtieth of the usual length), a small D k turns the token round. So all keys of ROME's
+  attention sink of Gemma 3 (1/30 of the usual length), a small D k turns the token round. So all keys of ROME's
   and MEMIT's objectives are taken per unit of what they make, k / rms(W k).
 """
 

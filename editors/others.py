@@ -42,10 +42,10 @@ MORE_NAMES = (
 """The same and more of each kind."""
 
 
-def other_names(subject: str, count: int, seed: int) -> list[str]:
-    """`count` of the names, none of which holds the subject or is held by it; the choice depends on both arguments."""
+def other_names(subject: str, count: int, seed: int, names: Sequence[str] = NAMES) -> list[str]:
+    """`count` of the names, none of which holds the subject or is held by it; subject and seed decide which."""
     own = normalise(subject)
-    free = [name for name in NAMES if own not in normalise(name) and normalise(name) not in own]
+    free = [name for name in names if own not in normalise(name) and normalise(name) not in own]
     return random.Random(f"{seed}:others:{own}").sample(free, min(count, len(free)))
 
 

@@ -19,7 +19,7 @@ from editors.delta import parameters_digest
 from editors.depth import one_layer
 from editors.fitting import in_order
 from editors.layouts import Layout, layout_of
-from editors.others import CARRIERS, RELATIONS, Placed, other_names, placed, with_others
+from editors.others import CARRIERS, MORE_NAMES, RELATIONS, Placed, other_names, placed, with_others
 from editors.rows import Group, request_rows
 from editors.sequences import unrouted
 from editors.side_fit import Values, fact_groups, find_values, keys_of, outcome
@@ -33,6 +33,9 @@ from registry.records import EditRequest, Scope
 
 DEPTH = 1 / 3
 """Where the memories lie, as a share of the depth: low enough that the layers above can use what is written."""
+
+ROOM = 8
+"""A reader is to be quiet at one other name for so many of its neurons, at most: more leave it nothing to say."""
 
 
 class WiseEditor:
@@ -120,7 +123,8 @@ class _Fit:
         own = [Placed(row.tokens, row.subject) for row in group.rows]
         named = [placed(self.tokenizer, template, subject) for template in CARRIERS]
         related = [placed(self.tokenizer, template, subject) for template in RELATIONS]
-        irrelevant = [list(self.tokenizer(text)["input_ids"]) for text in self._irrelevant(request)]
+        count = min(config.others, len(allowed) // ROOM)
+        irrelevant = [list(self.tokenizer(text)["input_ids"]) for text in self._irrelevant(request, count)]
         about = [*own, *named, *related]
         texts = [*(text.tokens for text in about), *irrelevant]
         with unrouted(self.model):
@@ -147,8 +151,8 @@ class _Fit:
         }
         return parts if config.capacity == 1 else {**parts, "keys": spots.mean(0)}
 
-    def _irrelevant(self, request: EditRequest) -> list[str]:
-        """Texts that the fact's memory is not to serve: other subjects in its prompt and by themselves."""
-        names = other_names(request.fact.subject, self.config.others, self.config.targets.seed)
+    def _irrelevant(self, request: EditRequest, count: int) -> list[str]:
+        """Texts that the fact's memory is not to serve: `count` other subjects in its prompt and by themselves."""
+        names = other_names(request.fact.subject, count, self.config.targets.seed, MORE_NAMES)
         alone = [CARRIERS[index % len(CARRIERS)].replace("{}", name) for index, name in enumerate(names)]
         return [*with_others(request, names), *alone, *(text for text in self.config.texts if text.strip())]

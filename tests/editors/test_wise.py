@@ -195,6 +195,20 @@ def test_the_reader_is_to_be_quiet_where_the_object_is_said(tiny_llama: Any, mon
         assert float(apart[row.subject]) > 0.1
 
 
+def test_a_reader_is_asked_for_no_more_silence_than_it_has_room_for(tiny_llama: Any) -> None:
+    width = layout_of(tiny_llama.model).down_weight(tiny_llama.model, 1).shape[1]
+    config = WiseConfig(layers=(1,), mask=1.0, targets=TARGETS)
+
+    def fitted(others: int) -> Any:
+        return WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, asks(), replace(config, others=others))
+
+    room = fitted(width // 8)
+    assert room.fact_ids
+    for many in (width // 8 + 1, 10_000):
+        assert torch.equal(fitted(many).tensors["readers"], room.tensors["readers"])
+    assert not torch.equal(fitted(width // 8 - 2).tensors["readers"], room.tensors["readers"])
+
+
 def test_a_delta_is_far_smaller_than_its_matrix(tiny_llama: Any) -> None:
     config = WiseConfig(layers=(1,), mask=0.5, threshold=0.65, context=0.1, others=8, targets=TARGETS)
     delta = WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, asks()[:1], config)
