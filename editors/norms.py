@@ -53,19 +53,20 @@ def slopes(norm: nn.Module | None, weight: Tensor, keys: Tensor) -> Tensor:
 
     Args:
         norm: the norm behind the matrix; None where there is none, whose slope is 1.
-        weight: W, (d_out, d_in).
-        keys: (n, d_in).
+        weight: W, (d_out, d_in), on the norm's device.
+        keys: (n, d_in), on any.
 
     Returns:
         (n,), of the keys' dtype and device.
     """
     if norm is None:
         return torch.ones(len(keys), dtype=keys.dtype, device=keys.device)
+    there = keys.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
     with torch.no_grad():
-        outputs = keys @ weight.to(keys).t()
+        outputs = there @ weight.to(there.dtype).t()
         gained = outputs * gains(norm, outputs).to(outputs)
-        found: Tensor = norm(outputs).norm(dim=-1) / gained.norm(dim=-1).clamp(min=torch.finfo(keys.dtype).tiny)
-    return found
+        found: Tensor = norm(outputs).norm(dim=-1) / gained.norm(dim=-1).clamp(min=torch.finfo(there.dtype).tiny)
+    return found.to(keys)
 
 
 def reach_of(layout: Layout, model: Any, layers: Sequence[int]) -> Tensor | None:
