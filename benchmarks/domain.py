@@ -130,10 +130,18 @@ def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, se
             continue
         ids = tokenizer(text, verbose=False)["input_ids"]
         if len(ids) >= length:
-            whole = torch.tensor(ids[choice.randrange(len(ids) % length + 1) :])
-            pieces = whole[: len(whole) // length * length].reshape(-1, length)
-            held.append(pieces[sorted(choice.sample(range(len(pieces)), min(windows, len(pieces))))])
+            held.append(drawn_windows(torch.tensor(ids), length, windows, choice))
     return Corpus(tuple(train), tuple(held[:dev]), tuple(held[dev:]))
+
+
+def drawn_windows(ids: Tensor, length: int, count: int, choice: random.Random) -> Tensor:
+    """One window from anywhere in a document, or at most `count` that do not overlap, (W, length)."""
+    if count == 1:
+        begin = choice.randrange(len(ids) - length + 1)
+        return ids[None, begin : begin + length]
+    whole = ids[choice.randrange(len(ids) % length + 1) :]
+    pieces = whole[: len(whole) // length * length].reshape(-1, length)
+    return pieces[sorted(choice.sample(range(len(pieces)), min(count, len(pieces))))]
 
 
 def losses(model: Any, documents: Sequence[Tensor]) -> list[float]:

@@ -55,7 +55,7 @@ def check_moments(moments: Moments, layout: Layout, model: Any, layers: Sequence
     Raises:
         EditError: names the layer and both widths, or says that they were measured for blocks of another form.
     """
-    if moments.per_output != (layout.post_norm(model, layers[0]) is not None):
+    if moments.per_output != bool(layout.post):
         raise EditError(
             "expected moments whose keys count per unit of output where a norm follows the MLP, and only there, "
             "got others; measure them on this model anew"

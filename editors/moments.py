@@ -199,7 +199,7 @@ def measure(
         digest_json(kept),
         source,
         ridge,
-        per_output=any(norm is not None for norm in norms.values()),
+        per_output=bool(layout.post),
     )
 
 

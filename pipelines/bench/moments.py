@@ -82,22 +82,22 @@ def with_moments(config: Any, loaded: LoadedModel, home: Home, texts: Path | Non
                 found = Moments.load(folder)
                 return replace(config, moments=found), _about(found, "ready")
     found = measure(loaded.model, loaded.tokenizer, _running_text(loaded, texts), layers, source=str(texts or "atlas"))
-    if texts is None and not (kept / _RECORD).exists():
+    if texts is None:
         found.save(kept)
     return replace(config, moments=found), _about(found, "measured")
 
 
 def _fits(folder: Path, loaded: LoadedModel, layers: Sequence[int]) -> bool:
-    """Whether a folder holds the moments of these layers of this model."""
+    """Whether a folder holds the moments of these layers of this model, in the form that its layout asks for."""
     from editors.delta import parameters_digest
     from editors.layouts import layout_of
 
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         measured = list(record["layers"])
-        if not set(layers) <= set(measured):
-            return False
         layout = layout_of(loaded.model)
+        if not set(layers) <= set(measured) or bool(record.get("per_output")) != bool(layout.post):
+            return False
         names = [layout.down_name(layer) for layer in sorted(measured)]
         return bool(record["model_digest"] == parameters_digest(loaded.model, names))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):

@@ -3,6 +3,7 @@
 They are measured once per base model and set of layers; every later run reuses them, also when deltas are on the model.
 """
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,15 @@ def moments_for(place: Workplace, layers: tuple[int, ...]) -> "Moments":
     Raises:
         IntegrityError: the kept ones do not have the digest that they name.
     """
+    from editors.layouts import layout_of
     from editors.moments import Moments, measure
 
     name = "-".join(map(str, layers))
     kept = place.home.moments / place.origin_digest[:16] / name
     if (kept / RECORD).is_file():
-        return Moments.load(kept)
+        before = Moments.load(kept)
+        if before.per_output == bool(layout_of(place.loaded.model).post):
+            return before
     shipped = place.settings.conf.parent / place.settings.policy.write.moments
     found = Moments.load(shipped) if (shipped / RECORD).is_file() else None
     if found is None or not _fits(place, found, layers):
@@ -70,9 +74,10 @@ def _fits(place: Workplace, moments: "Moments", layers: tuple[int, ...]) -> bool
 
 
 def _keep(moments: "Moments", folder: "Path") -> None:
-    """Write the moments beside their place and move them there in one step."""
+    """Write the moments beside their place and move them there in one step; those of another form make room."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with staged(folder.parent) as made:
         content = made / "moments"
         moments.save(content)
+        shutil.rmtree(folder, ignore_errors=True)
         content.rename(folder)
