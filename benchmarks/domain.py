@@ -11,9 +11,7 @@ averaged, so that documents are the cases: intervals are bootstraps over them, a
 """
 
 import argparse
-import gzip
 import json
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.domain_corpus import Corpus, read_corpus
 from benchmarks.domain_rates import RATES, WIDER, best_rate
 from editors.lora.config import LoraSettings
 from editors.lora.editor import LoraEditor
@@ -40,9 +39,6 @@ RESAMPLES = 2000
 METHODS = ("full", "lora", "svfit", "sst")
 RANKED, RANK = ("lora", "sst"), 8
 """The methods that have a rank, and the usual one."""
-
-PASSAGE = 4000
-"""Characters taken of each document that is trained on, from anywhere in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,51 +93,6 @@ def fit(method: str, model: Any, tokenizer: Any, texts: tuple[str, ...], config:
     if method == "svfit":
         return SvfitEditor().fit(model, tokenizer, [], SvfitConfig(training=config, texts=texts))
     return SstEditor().fit(model, tokenizer, [], SstConfig(rank=rank, training=config, texts=texts))
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Documents, split by document: text to train on; windows (at most `windows`, length) of each of the others.
-
-    Attributes:
-        train: texts.
-        dev: documents that the learning rate is chosen by.
-        test: documents that are scored.
-    """
-
-    train: tuple[str, ...]
-    dev: tuple[Tensor, ...]
-    test: tuple[Tensor, ...]
-
-
-def read_corpus(path: Path, tokenizer: Any, length: int, dev: int, test: int, seed: int, windows: int = 1) -> Corpus:
-    """Read documents, shuffle them, hold some out; documents shorter than a window are passed over."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as stream:
-        texts = [str(json.loads(line)["text"]) for line in stream]
-    choice = random.Random(seed)
-    choice.shuffle(texts)
-    held: list[Tensor] = []
-    train: list[str] = []
-    for text in texts:
-        if len(held) == dev + test:
-            begin = choice.randrange(max(len(text) - PASSAGE, 0) + 1)
-            train.append(text[begin : begin + PASSAGE])
-            continue
-        ids = tokenizer(text, verbose=False)["input_ids"]
-        if len(ids) >= length:
-            held.append(drawn_windows(torch.tensor(ids), length, windows, choice))
-    return Corpus(tuple(train), tuple(held[:dev]), tuple(held[dev:]))
-
-
-def drawn_windows(ids: Tensor, length: int, count: int, choice: random.Random) -> Tensor:
-    """One window from anywhere in a document, or at most `count` that do not overlap, (W, length)."""
-    if count == 1:
-        begin = choice.randrange(len(ids) - length + 1)
-        return ids[None, begin : begin + length]
-    whole = ids[choice.randrange(len(ids) % length + 1) :]
-    pieces = whole[: len(whole) // length * length].reshape(-1, length)
-    return pieces[sorted(choice.sample(range(len(pieces)), min(count, len(pieces))))]
 
 
 def losses(model: Any, documents: Sequence[Tensor]) -> list[float]:
