@@ -6,12 +6,14 @@ layer adds lies on an ellipsoid, |N(m) / g|^2 = d, whatever its weights are. Hen
 - the target of one layer (ROME, side memories) is optimised as a change of m and reaches the stream through N: ROME's
   constraint W k = m + delta can then be met exactly, and what the optimisation saw is what the edited model computes;
 - the target of several layers (MEMIT) is a change of the stream itself, since together they can move it further than
-  the ellipsoid of one of them allows. A share of it is carried by the m whose N(m) lies nearest to what is wanted:
+  the ellipsoid of one of them allows. A share of it is carried by an m whose N(m) lies near what is wanted, and which
+  lies near where it was, since what turns m far about for the subject turns it for other tokens too:
 
-      s* = argmin of |g * s - y|^2  over  |s|^2 = d   =   g * y / (g^2 + lambda),      m* = s* rms(m),
+      s* = argmin of |g * s - y|^2 + mu |s - s0|^2  over  |s|^2 = d   =   (g * y + mu s0) / (g^2 + mu + lambda),
 
-  with y = N(m) + change and lambda the root of |s|^2 = d above -min g^2, where |s| falls as lambda grows. What a layer
-  cannot carry, later ones are asked for; the last one meets it as nearly as its ellipsoid allows;
+  with s0 = m / rms(m), y = g * s0 + change, m* = s* rms(m), and lambda the root of |s|^2 = d above -min (g^2 + mu),
+  where |s| falls as lambda grows. Features of little gain, which bring the stream next to nothing, then stay where
+  they are. What a layer does not carry, later ones are asked for;
 * a change of the stream costs a change of m by it over g, feature by feature, so that features of small gain cost most.
   Targets are therefore looked for in steps that are as long as the gains are (`reach_of`);
 * what a change D of W does to another token is not D k but about g * D k / rms(W k). Where W k is short, as at the
@@ -30,6 +32,9 @@ from editors.targets import rest_length
 
 FURTHEST = 3.0
 """A feature of massive gain counts as if it reached so many times as far as others."""
+
+HOLD = 0.25
+"""mu, over the median of g^2: how dear it is that m moves, beside missing what is wanted."""
 
 HALVINGS = 100
 """Of the interval that holds lambda: enough for every bit of a float64."""
@@ -86,29 +91,31 @@ def reach_of(layout: Layout, model: Any, layers: Sequence[int]) -> Tensor | None
     return relative.clamp(max=FURTHEST)
 
 
-def carried(gain: Tensor, outputs: Tensor, change: Tensor) -> Tensor:
-    """The change of m that changes N(m) as nearly as possible by `change`.
+def carried(gain: Tensor, outputs: Tensor, change: Tensor, hold: float = HOLD) -> Tensor:
+    """The change of m that changes N(m) by about `change` and does not turn m further than that is worth.
 
     Args:
         gain: g, (d,) float64.
         outputs: m, (d, n) float64.
         change: wanted change of N(m), (d, n) float64.
+        hold: mu, over the median of g^2; without it N(m*) is the point of the ellipsoid that lies nearest to
+            N(m) + `change`.
 
     Returns:
-        m* - m, (d, n) float64; N(m*) is the point of the ellipsoid that lies nearest to N(m) + `change`.
+        m* - m, (d, n) float64.
     """
     g = gain[:, None]
     rms = outputs.square().mean(0).sqrt()
-    pulled = g * (g * outputs / rms + change)
-    return nearest(g.square(), pulled) * rms - outputs
+    now, mu = outputs / rms, hold * g.square().median()
+    return nearest(g.square() + mu, g * (g * now + change) + mu * now) * rms - outputs
 
 
 def nearest(squares: Tensor, pulled: Tensor) -> Tensor:
-    """s, (d, n): p / (g^2 + lambda) with lambda > -min g^2 such that |s|^2 = d.
+    """s, (d, n): p / (q + lambda) with lambda > -min q such that |s|^2 = d.
 
     Args:
-        squares: g^2, (d, 1) float64.
-        pulled: p = g * y, (d, n) float64.
+        squares: q = g^2 + mu, (d, 1) float64.
+        pulled: p = g * y + mu s0, (d, n) float64.
     """
     radius = len(pulled) ** 0.5
     low = (-squares.min()).expand(pulled.shape[1])

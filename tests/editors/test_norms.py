@@ -9,7 +9,7 @@ import torch
 
 from editors.keys import SubjectStream
 from editors.layouts import layout_of
-from editors.norms import carried, gains, nearest, reach_of, slopes
+from editors.norms import HOLD, carried, gains, nearest, reach_of, slopes
 from editors.rows import group_requests
 from editors.targets import TargetConfig, fit_targets
 from editors.trace import replaced
@@ -82,24 +82,46 @@ def test_targets_move_features_as_far_as_the_norm_lets_them(tiny_family: Callabl
 def test_what_one_layer_can_carry_is_carried_exactly() -> None:
     gain, m, step = drawn(0, 1.0)
     wanted = ellipsoid(gain, m + 5 * step) - ellipsoid(gain, m)
-    got = carried(gain, m, wanted)
+    got = carried(gain, m, wanted, hold=0)
     assert float((ellipsoid(gain, m + got) - ellipsoid(gain, m) - wanted).abs().max()) < 1e-10
     assert float(((m + got).norm(dim=0) - m.norm(dim=0)).abs().max()) < 1e-10
     plain = ellipsoid(gain, m + wanted) - ellipsoid(gain, m)
     assert float((plain - wanted).abs().max()) > 0.1, "adding the change before the norm is not the same"
 
 
+@pytest.mark.parametrize("hold", [0.0, 1.0, 20.0])
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
-def test_what_it_cannot_carry_is_met_as_nearly_as_no_neighbour_does(scale: float) -> None:
+def test_what_it_carries_costs_less_than_any_neighbour_of_it(scale: float, hold: float) -> None:
     gain, m, change = drawn(1, scale)
     wanted = ellipsoid(gain, m) + change
-    best = (ellipsoid(gain, m + carried(gain, m, change)) - wanted).norm(dim=0)
+    ones = torch.ones_like(gain)
+
+    def cost(other: torch.Tensor) -> torch.Tensor:
+        missed = (ellipsoid(gain, other) - wanted).square().sum(0)
+        return missed + hold * gain.square().median() * (ellipsoid(ones, other) - ellipsoid(ones, m)).square().sum(0)
+
+    near = m + carried(gain, m, change, hold)
+    best = cost(near)
     source = torch.Generator().manual_seed(2)
     for size in (1e-4, 1e-2, 1.0, 100.0):
-        near = m + carried(gain, m, change)
         for _ in range(200):
             other = near + size * torch.randn(near.shape, dtype=near.dtype, generator=source)
-            assert bool(((ellipsoid(gain, other) - wanted).norm(dim=0) >= best - 1e-12).all())
+            assert bool((cost(other) >= best * (1 - 1e-12)).all())
+
+
+def test_what_brings_the_stream_nothing_stays_where_it_is() -> None:
+    gain, m, change = drawn(5, 1.0)
+    gain[:4] = 1e-3
+
+    def moved(hold: float) -> torch.Tensor:
+        """How far the features of no gain move, over their length."""
+        relative: torch.Tensor = carried(gain, m, change, hold)[:4].norm(dim=0) / m[:4].norm(dim=0)
+        return relative
+
+    assert bool((moved(0.0) > 0.5).all()), "nothing else holds them"
+    assert bool((moved(1.0) < moved(HOLD)).all())
+    assert bool((moved(HOLD) < 2 / 3 * moved(0.0)).all())
+    assert float(carried(gain, m, change, hold=1e9).abs().max()) < 1e-6
 
 
 def test_the_length_is_met_also_where_some_gains_are_zero() -> None:
@@ -132,5 +154,6 @@ def test_a_change_that_passes_the_norm_moves_the_stream_by_it_and_one_that_ignor
         with replaced(model, name, weight + (change @ torch.linalg.pinv(seen.keys)).to(weight.dtype)):
             return float((stream.see().values - seen.values - wanted).norm() / wanted.norm())
 
-    assert missed(seen.carried(wanted)) < 1e-3
+    assert missed(carried(seen.gain, seen.outputs, wanted, hold=0)) < 1e-3
+    assert missed(seen.carried(wanted)) < missed(wanted)
     assert missed(wanted) > 0.1
