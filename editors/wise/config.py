@@ -24,7 +24,8 @@ class WiseConfig:
         threshold: epsilon, relative to the smallest D of the fact's own texts.
         context: smallest cosine between a prompt's last key and the fact's own, both seen from where common relations
             of the subject lie.
-        others: how many other subjects the irrelevant texts name; fewer where the mask is narrow.
+        others: how many other subjects, those most like the fact's, are put into its prompt; fewer where the mask is
+            narrow.
         capacity: facts of one fit that share a memory, merged by TIES; 1 keeps a memory for each (Retrieve).
         density: share of each update's entries that TIES keeps.
         targets: how values are optimised.
@@ -39,9 +40,9 @@ class WiseConfig:
     gamma: float = 0.6
     steps: int = 50
     lr: float = 0.05
-    threshold: float = 0.81
+    threshold: float = 0.77
     context: float = 0.55
-    others: int = 96
+    others: int = 64
     capacity: int = 1
     density: float = 0.5
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(prefixes=3))

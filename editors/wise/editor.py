@@ -10,6 +10,7 @@ stream could not be moved far enough. Masks follow from a seed, and nothing is g
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from editors.delta import parameters_digest
 from editors.depth import one_layer
 from editors.fitting import in_order
 from editors.layouts import Layout, layout_of
-from editors.others import CARRIERS, MORE_NAMES, RELATIONS, Placed, other_names, placed, with_others
+from editors.others import CARRIERS, RELATIONS, Placed, placed, with_others
 from editors.rows import Group, request_rows
 from editors.sequences import unrouted
 from editors.side_fit import Values, fact_groups, find_values, keys_of, outcome
@@ -28,6 +29,7 @@ from editors.wise.config import WiseConfig
 from editors.wise.delta import WiseDelta
 from editors.wise.memory import Update, memories_of
 from editors.wise.solve import Margins, activation, mask, ridge_reader, trained_reader
+from editors.wise.strangers import NAMES, Strangers
 from registry.errors import EditError
 from registry.records import EditRequest, Scope
 
@@ -35,7 +37,11 @@ DEPTH = 1 / 3
 """Where the memories lie, as a share of the depth: low enough that the layers above can use what is written."""
 
 ROOM = 8
-"""A reader is to be quiet at one other name for so many of its neurons, at most: more leave it nothing to say."""
+"""A reader is to be quiet at one other subject of its prompt for so many of its neurons, at most: more leave it nothing
+to say."""
+
+BARE = 6
+"""The same of names by themselves."""
 
 
 class WiseEditor:
@@ -123,14 +129,10 @@ class _Fit:
         own = [Placed(row.tokens, row.subject) for row in group.rows]
         named = [placed(self.tokenizer, template, subject) for template in CARRIERS]
         related = [placed(self.tokenizer, template, subject) for template in RELATIONS]
-        count = min(config.others, len(allowed) // ROOM)
-        irrelevant = [list(self.tokenizer(text)["input_ids"]) for text in self._irrelevant(request, count)]
         about = [*own, *named, *related]
-        texts = [*(text.tokens for text in about), *irrelevant]
-        with unrouted(self.model):
-            whole = keys_of(self.model, self.layout, self.layer, texts)
-        found = [keys.to("cpu", torch.float64) for keys in whole]
-        ours, theirs = found[: len(about)], found[len(about) :]
+        ours = self._keys([text.tokens for text in about])
+        told = torch.stack([keys[text.place] for keys, text in zip(ours[len(own) :], named, strict=False)])
+        theirs = self._irrelevant(request, told, len(allowed))
         asked = [keys[row.scored[0]] for keys, row in zip(ours[: len(own)], group.rows, strict=True)]
         # Position 0 is the attention sink, with a key unlike any other; it counts only where the prompt itself asks it.
         marked = [(keys, text.place) for keys, text in zip(ours, about, strict=True) if text.place > 0 or text in own]
@@ -151,8 +153,26 @@ class _Fit:
         }
         return parts if config.capacity == 1 else {**parts, "keys": spots.mean(0)}
 
-    def _irrelevant(self, request: EditRequest, count: int) -> list[str]:
-        """Texts that the fact's memory is not to serve: `count` other subjects in its prompt and by themselves."""
-        names = other_names(request.fact.subject, count, self.config.targets.seed, MORE_NAMES)
-        alone = [CARRIERS[index % len(CARRIERS)].replace("{}", name) for index, name in enumerate(names)]
-        return [*with_others(request, names), *alone, *(text for text in self.config.texts if text.strip())]
+    def _irrelevant(self, request: EditRequest, own: Tensor, room: int) -> list[Tensor]:
+        """Keys of texts that the fact's memory is not to serve: names like the subject, alone and in its prompt.
+
+        Args:
+            request: the fact's request.
+            own: the subject's key in every carrier, (carriers, d_in).
+            room: neurons that the reader has.
+        """
+        like = self._strangers.like(request.fact.subject, own)
+        asked = with_others(request, [NAMES[i] for i in like[: min(self.config.others, room // ROOM)]])
+        texts = [*asked, *(text for text in self.config.texts if text.strip())]
+        alone = [self._strangers.keys[i] for i in like[: room // BARE]]
+        return [*alone, *self._keys([list(self.tokenizer(text)["input_ids"]) for text in texts])]
+
+    def _keys(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Keys of tokenised texts, without any memory that is on; float64 on the CPU."""
+        with unrouted(self.model):
+            whole = keys_of(self.model, self.layout, self.layer, texts)
+        return [keys.to("cpu", torch.float64) for keys in whole]
+
+    @cached_property
+    def _strangers(self) -> Strangers:
+        return Strangers.read(self.tokenizer, self._keys)
