@@ -26,6 +26,8 @@ class WiseConfig:
             of the subject lie.
         others: how many other subjects, those most like the fact's, are put into its prompt; fewer where the mask is
             narrow.
+        room: neurons of the mask for each of the names, most alike first, that are read by themselves; a reader of few
+            neurons that is to be quiet at more has nothing left to say.
         capacity: facts of one fit that share a memory, merged by TIES; 1 keeps a memory for each (Retrieve).
         density: share of each update's entries that TIES keeps.
         targets: how values are optimised.
@@ -43,6 +45,7 @@ class WiseConfig:
     threshold: float = 0.77
     context: float = 0.55
     others: int = 64
+    room: int = 6
     capacity: int = 1
     density: float = 0.5
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(prefixes=3))

@@ -40,9 +40,6 @@ ROOM = 8
 """A reader is to be quiet at one other subject of its prompt for so many of its neurons, at most: more leave it nothing
 to say."""
 
-BARE = 6
-"""The same of names by themselves."""
-
 
 class WiseEditor:
     """Writes each fact into a side memory of one MLP."""
@@ -89,10 +86,10 @@ class WiseEditor:
 
 def _check(config: WiseConfig) -> None:
     """Refuse numbers that cannot be."""
-    if not (0 < config.mask <= 1 and config.capacity >= 1 and 0 < config.density <= 1):
+    if not (0 < config.mask <= 1 and config.capacity >= 1 and 0 < config.density <= 1 and config.room >= 1):
         raise EditError(
-            f"expected mask and density in (0, 1] and a capacity of 1 or more, got {config.mask}, "
-            f"{config.density}, {config.capacity}; mend the config"
+            f"expected mask and density in (0, 1], a capacity and a room of 1 or more, got {config.mask}, "
+            f"{config.density}, {config.capacity}, {config.room}; mend the config"
         )
 
 
@@ -164,7 +161,7 @@ class _Fit:
         like = self._strangers.like(request.fact.subject, own)
         asked = with_others(request, [NAMES[i] for i in like[: min(self.config.others, room // ROOM)]])
         texts = [*asked, *(text for text in self.config.texts if text.strip())]
-        alone = [self._strangers.keys[i] for i in like[: room // BARE]]
+        alone = [self._strangers.keys[i] for i in like[: room // self.config.room]]
         return [*alone, *self._keys([list(self.tokenizer(text)["input_ids"]) for text in texts])]
 
     def _keys(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -193,7 +193,7 @@ SETTINGS: dict[str, Settings] = {
     "sst": Settings(lambda bench: SstConfig(rank=4, training=TRAINING), **BY_TRAINING),
     "svfit": Settings(lambda bench: SvfitConfig(training=TRAINING), **BY_TRAINING),
     "wise": Settings(
-        lambda bench: WiseConfig(layers=(1,), mask=1.0, targets=TARGETS),
+        lambda bench: WiseConfig(layers=(1,), mask=1.0, room=8, targets=TARGETS),
         **BY_TARGETS,
         idle=lambda config: replace(config, threshold=1e9),
     ),

@@ -183,7 +183,7 @@ def test_the_reader_is_to_be_quiet_where_the_object_is_said(tiny_llama: Any, mon
         return ridge_reader(subject, others, ridge)
 
     monkeypatch.setattr("editors.wise.editor.ridge_reader", spy)
-    config = WiseConfig(layers=(1,), mask=1.0, targets=TARGETS)
+    config = WiseConfig(layers=(1,), mask=1.0, room=8, targets=TARGETS)
     WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, [asks()[1]], config)
     rows = request_rows(tiny_llama.tokenizer, asks()[1], **TARGETS.contexts)
     keys = keys_of(tiny_llama.model, layout_of(tiny_llama.model), 1, [row.tokens for row in rows])
@@ -197,7 +197,7 @@ def test_the_reader_is_to_be_quiet_where_the_object_is_said(tiny_llama: Any, mon
 
 def test_a_reader_is_asked_for_no_more_silence_than_it_has_room_for(tiny_llama: Any) -> None:
     width = layout_of(tiny_llama.model).down_weight(tiny_llama.model, 1).shape[1]
-    config = WiseConfig(layers=(1,), mask=1.0, targets=TARGETS)
+    config = WiseConfig(layers=(1,), mask=1.0, room=8, targets=TARGETS)
 
     def fitted(others: int) -> Any:
         return WiseEditor().fit(tiny_llama.model, tiny_llama.tokenizer, asks(), replace(config, others=others))
@@ -217,7 +217,7 @@ def test_a_delta_is_far_smaller_than_its_matrix(tiny_llama: Any) -> None:
 
 
 def test_settings_that_cannot_be_are_refused(tiny_llama: Any) -> None:
-    for wrong in ({"mask": 0.0}, {"capacity": 0}, {"density": 1.5}):
+    for wrong in ({"mask": 0.0}, {"capacity": 0}, {"density": 1.5}, {"room": 0}):
         with pytest.raises(EditError, match="mend the config"):
             WiseEditor().fit(
                 tiny_llama.model,

@@ -204,7 +204,7 @@ def test_what_a_side_memory_stores_tells_its_subjects_and_no_others(
 
     targets = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
     configs = {
-        "wise": WiseConfig(layers=(1,), mask=1.0, targets=targets),
+        "wise": WiseConfig(layers=(1,), mask=1.0, room=8, targets=targets),
         "grace": GraceConfig(layers=(1,), targets=targets),
     }
     said = {"Brazil": "Espoo", "Finland": "Paris"}
