@@ -150,18 +150,18 @@ class _Fit:
         }
         return parts if config.capacity == 1 else {**parts, "keys": spots.mean(0)}
 
-    def _irrelevant(self, request: EditRequest, own: Tensor, room: int) -> list[Tensor]:
+    def _irrelevant(self, request: EditRequest, own: Tensor, neurons: int) -> list[Tensor]:
         """Keys of texts that the fact's memory is not to serve: names like the subject, alone and in its prompt.
 
         Args:
             request: the fact's request.
             own: the subject's key in every carrier, (carriers, d_in).
-            room: neurons that the reader has.
+            neurons: how many the reader has.
         """
         like = self._strangers.like(request.fact.subject, own)
-        asked = with_others(request, [NAMES[i] for i in like[: min(self.config.others, room // ROOM)]])
+        asked = with_others(request, [NAMES[i] for i in like[: min(self.config.others, neurons // ROOM)]])
         texts = [*asked, *(text for text in self.config.texts if text.strip())]
-        alone = [self._strangers.keys[i] for i in like[: room // self.config.room]]
+        alone = [self._strangers.keys[i] for i in like[: neurons // self.config.room]]
         return [*alone, *self._keys([list(self.tokenizer(text)["input_ids"]) for text in texts])]
 
     def _keys(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
