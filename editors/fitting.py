@@ -21,7 +21,7 @@ from registry.records import EditRequest
 MOVED = 1e-3
 """Least fall of the object's negative log-likelihood per token that counts as an effect."""
 
-ROWS = 64
+ROWS = 16
 
 
 def find_moments(

@@ -1,28 +1,18 @@
-"""Free generation: greedy, with a key/value cache, stopped where the answer ends by itself.
+"""Free generation: greedy, stopped where the answer ends by itself.
 
-Prompts of about one length in tokens run together, the shorter ones padded on the left and masked there, so that
-neighbours do not see each other; a row whose answer has ended leaves the batch. The answers are those of
-`model.generate` with greedy decoding, cut at their natural stop.
+The answers are those of `model.generate` with greedy decoding, cut at their natural stop; how they come about is said
+in `editors.decoding`.
 """
 
-import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from editors.decoding import Row, Rules, decode, end_tokens
 from registry.errors import InputError
 from registry.progress import track
 from registry.text import answer_of, natural_stop
-
-ROWS = 128
-"""Rows that run together at most."""
-
-PADDING = 1.25
-"""Tokens of a batch with its padding, against those without, at most; or `SLACK` tokens more, whichever is more."""
-
-SLACK = 64
-"""Tokens of padding that cost less than the passes over the weights of one batch more."""
 
 WINDOW = 512
 """Tokens of running text that are scored in one piece."""
@@ -44,16 +34,6 @@ class Generation:
     text: str
     certainty: float
     tokens: int
-
-
-@dataclass
-class _Row:
-    """One prompt on its way: the tokens said so far and their log-probabilities."""
-
-    prompt: str
-    ids: list[int]
-    said: list[int]
-    logs: list[float]
 
 
 def generate(
@@ -79,26 +59,14 @@ def generate(
     Raises:
         InputError: a prompt is empty, or does not fit the model's context.
     """
-    import torch
+    rows = [Row(_encode(model, tokenizer, prompt, max_new_tokens), prompt) for prompt in dict.fromkeys(prompts)]
 
-    from editors.workers import side_by_side, side_by_side_rows
+    def over(row: Row) -> bool:
+        text = tokenizer.decode(row.said)
+        return natural_stop(text) is not None or (enough is not None and enough(row.prompt, text))
 
-    ends = _end_tokens(model, tokenizer)
-    rows = [
-        _Row(prompt, _encode(model, tokenizer, prompt, max_new_tokens), [], []) for prompt in dict.fromkeys(prompts)
-    ]
-    done: dict[str, Generation] = {}
-    batches = list(_batches(rows, side_by_side_rows(model.device, len(rows), ROWS)))
-
-    def decode(batch: list[_Row]) -> list[_Row]:
-        with torch.inference_mode():
-            _decode(model, tokenizer, batch, ends, max_new_tokens, enough)
-        return batch
-
-    with track("asking the model", total=len(rows)) as advance, side_by_side(model.device, len(batches)) as run:
-        for batch in run(decode, batches):
-            done.update((row.prompt, _finish(tokenizer, row)) for row in batch)
-            advance(len(batch))
+    decode(model, rows, Rules(max_new_tokens, ends=end_tokens(model, tokenizer), over=over))
+    done = {row.prompt: _finish(tokenizer, row) for row in rows}
     return [done[prompt] for prompt in prompts]
 
 
@@ -167,13 +135,6 @@ def token_nll(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[tuple[fl
     return results
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end a text or a turn: what the model's generation config says, and every special token."""
-    said = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    listed = said if isinstance(said, list | tuple) else [said]
-    return frozenset(token for token in (*listed, *tokenizer.all_special_ids) if token is not None)
-
-
 def _encode(model: Any, tokenizer: Any, prompt: str, room: int) -> list[int]:
     """Token ids of a prompt; a text that writes out its own start token gets no second one.
 
@@ -191,71 +152,7 @@ def _encode(model: Any, tokenizer: Any, prompt: str, room: int) -> list[int]:
     return ids
 
 
-def _batches(rows: Sequence[_Row], size: int) -> Iterator[list[_Row]]:
-    """Rows of about one length in tokens, `size` at a time, the shortest first."""
-    batch: list[_Row] = []
-    tokens = 0
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        tokens += len(row.ids)
-        padded = len(row.ids) * (len(batch) + 1)
-        if batch and (len(batch) == size or padded > max(PADDING * tokens, tokens + SLACK)):
-            yield batch
-            batch, tokens = [], len(row.ids)
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def _padded(batch: Sequence[_Row], device: Any) -> tuple[Any, Any]:
-    """Tokens of a batch, and where they are tokens rather than padding, each (rows, tokens), padded on the left."""
-    import torch
-
-    longest = max(len(row.ids) for row in batch)
-    ids = [[0] * (longest - len(row.ids)) + row.ids for row in batch]
-    seen = [[0] * (longest - len(row.ids)) + [1] * len(row.ids) for row in batch]
-    return torch.tensor(ids, device=device), torch.tensor(seen, device=device)
-
-
-def _decode(
-    model: Any, tokenizer: Any, batch: Sequence[_Row], ends: frozenset[int], room: int, enough: Enough | None
-) -> None:
-    """Let the rows of one batch speak until each has ended or is enough; fills their `said` and `logs`."""
-    import torch
-
-    options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    active = list(batch)
-    step, seen = _padded(active, model.device)
-    places = (seen.cumsum(-1) - 1).clamp(min=0)  # (rows, tokens)
-    cache = None
-    for _ in range(room):
-        inputs = {"input_ids": step, "attention_mask": seen, "position_ids": places}
-        out = model(**inputs, past_key_values=cache, use_cache=True, **options)
-        cache = out.past_key_values
-        scores = out.logits[:, -1].float()  # (rows, vocabulary)
-        best = scores.argmax(dim=-1)
-        logs = scores.gather(1, best[:, None]).squeeze(1) - scores.logsumexp(dim=-1)
-        stay: list[int] = []
-        for index, (token, log) in enumerate(zip(best.tolist(), logs.tolist(), strict=True)):
-            row = active[index]
-            if token in ends:
-                continue
-            row.said.append(token)
-            row.logs.append(log)
-            text = tokenizer.decode(row.said)
-            if natural_stop(text) is None and not (enough is not None and enough(row.prompt, text)):
-                stay.append(index)
-        if not stay:
-            return
-        if len(stay) < len(active):
-            keep = torch.tensor(stay, device=model.device)
-            cache.batch_select_indices(keep)
-            best, active = best[keep], [active[index] for index in stay]
-            seen, places = seen[keep], places[keep]
-        step, places = best[:, None], places[:, -1:] + 1
-        seen = torch.cat([seen, torch.ones_like(step)], dim=1)
-
-
-def _finish(tokenizer: Any, row: _Row) -> Generation:
+def _finish(tokenizer: Any, row: Row) -> Generation:
     """Cut a row at its natural stop and average over the tokens that the answer takes up."""
     text = tokenizer.decode(row.said)
     answer = answer_of(text)

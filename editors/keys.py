@@ -64,7 +64,7 @@ class SubjectStream:
 
     def __init__(self, model: Any, layout: Layout, groups: Sequence[Group], first: int, last: int) -> None:
         """Run every context up to the entry of block `first`."""
-        self.model, self.layout, self.last, self.layer = model, layout, last, first
+        self.model, self.layout, self.first, self.last, self.layer = model, layout, first, last, first
         self.count = len(groups)
         rows: list[tuple[int, Row]] = [(i, row) for i, group in enumerate(groups) for row in group.key_rows]
         rows.sort(key=lambda item: item[1].subject)
@@ -111,6 +111,12 @@ class SubjectStream:
         stacked = torch.cat(parts)
         total = torch.zeros(self.count, stacked.shape[1], dtype=stacked.dtype).index_add(0, owners, stacked)
         return (total / torch.bincount(owners, minlength=self.count)[:, None]).t().contiguous()
+
+    def restart(self) -> None:
+        """Go back to the entry of the first block."""
+        self.layer = self.first
+        for chunk in self.chunks:
+            chunk.hidden = chunk.calls.hidden
 
     def advance(self) -> None:
         """Go up one layer, through the current layer's weights as they are now."""

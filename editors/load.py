@@ -218,7 +218,7 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
 
     models: Any = AutoModelForCausalLM
     try:
-        with quiet("gguf_file" in extra), _collector_resting("gguf_file" in extra):
+        with quiet("gguf_file" in extra), _header_once("gguf_file" in extra):
             model, info = models.from_pretrained(place, dtype=dtype, output_loading_info=True, **extra)
             tokenizer = AutoTokenizer.from_pretrained(place, **extra)
     except Exception as error:
@@ -239,16 +239,29 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
 
 
 @contextmanager
-def _collector_resting(rests: bool) -> Iterator[None]:
-    """Keep the garbage collector from walking the millions of small objects of a GGUF header again and again."""
-    import gc
+def _header_once(of_gguf: bool) -> Iterator[None]:
+    """Read the header of a GGUF file once, without the garbage collector.
 
-    was = gc.isenabled()
-    if rests:
-        gc.disable()
+    transformers reads it anew for the config, the weights and the tokenizer, maps its names anew for every module, and
+    the collector would walk its millions of small objects again and again.
+    """
+    import gc
+    from functools import cache
+    from importlib import import_module
+
+    if not of_gguf:
+        yield
+        return
+    gguf, was = import_module("gguf"), gc.isenabled()
+    asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    gc.disable()
     try:
+        for name, read in asked.items():
+            setattr(gguf, name, cache(read))
         yield
     finally:
+        for name, read in asked.items():
+            setattr(gguf, name, read)
         if was:
             gc.enable()
 

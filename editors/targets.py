@@ -23,7 +23,7 @@ from torch import Tensor
 from editors.frame import Frame, Output, Scores, starts_of
 from editors.layouts import Layout
 from editors.rows import Contexts, Group, Row
-from editors.workers import side_by_side
+from editors.workers import even_size, side_by_side
 from registry.progress import track
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -31,6 +31,9 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 MASSIVE, REST = 4, 2.0
 """So many features of a hidden state may hold most of its length; a step is no longer than so many times the others."""
+
+CPU_BATCH = 8
+"""Facts that a core optimises together at most: with fewer its matrices have too few rows to be fast."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class TargetConfig:
         paraphrases: most paraphrases of the request used as contexts.
         chat: whether the prompt as a turn of a chat, answered by the object, is a context too.
         chat_probability: what `stop_probability` is in that context, where much else can be said.
-        batch: facts optimised together; 0 chooses by device (2 on a CPU, 32 elsewhere).
+        batch: facts optimised together, at most; 0 chooses by device (`CPU_BATCH` on a CPU, 32 elsewhere).
         seed: decides which natural beginnings.
     """
 
@@ -161,7 +164,7 @@ def fit_targets(
             it moves all alike.
     """
     device = model.get_input_embeddings().weight.device
-    size = config.batch or (2 if device.type == "cpu" else 32)
+    size = config.batch or (even_size(len(groups), CPU_BATCH) if device.type == "cpu" else 32)
     # The longest first: what is left to the end, when some workers have nothing more to do, is short.
     order = sorted(range(len(groups)), key=lambda i: -max(len(row.tokens) for row in groups[i].rows))
     batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
@@ -181,9 +184,7 @@ def fit_targets(
     return [found[index] for index in range(len(groups))]
 
 
-def _fit_batch(
-    frame: Frame, groups: Sequence[Group], config: TargetConfig, reach: Tensor | None = None
-) -> list[Target]:
+def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig, reach: Tensor | None) -> list[Target]:
     """Optimise the targets of a few groups together; each group's numbers do not depend on the others."""
     scores = Scores(frame)
     wide = torch.promote_types(frame.hidden.dtype, torch.float32)

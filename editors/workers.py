@@ -31,7 +31,21 @@ def side_by_side(device: torch.device, tasks: int) -> Iterator[Callable[..., Ite
         torch.set_num_threads(threads)
 
 
-def side_by_side_rows(device: torch.device, rows: int, most: int) -> int:
-    """How many rows a batch should have, at most `most`, so that there is one for every worker."""
+def shares(device: torch.device, rows: int, most: int) -> int:
+    """How many batches of at most `most` rows there should be, so that no worker waits for the others."""
     workers = torch.get_num_threads() if device.type == "cpu" else 1
-    return max(1, min(most, -(-rows // workers)))
+    return max(1, min(rows, workers * -(-rows // (workers * most))))
+
+
+def side_by_side_rows(device: torch.device, rows: int, most: int) -> int:
+    """How many rows a batch should have, at most `most`, so that no worker waits for the others."""
+    return max(1, -(-rows // shares(device, rows, most)))
+
+
+def even_size(rows: int, most: int) -> int:
+    """How many rows a batch should have, at most `most`, so that there are about an even number of batches of one size.
+
+    Unlike `side_by_side_rows` it does not ask how many cores there are: what is computed with it is the same to the
+    last bit, however many do the work.
+    """
+    return max(1, -(-rows // (2 * -(-rows // (2 * most)))))

@@ -126,8 +126,9 @@ def _solve(
     deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
     tuning = metric.config.targets
     further = replace(tuning, steps=max(1, tuning.steps // AGAIN))
+    stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
     for left in range(metric.config.corrections, -1, -1):
-        with _spread(model, layout, layers, groups, deltas, metric) as solved:
+        with _spread(model, layout, layers, stream, deltas, metric) as solved:
             scores = object_scores(model, layout, rows)
             missed = {row.fact_id for row, score in zip(rows, scores, strict=True) if not score.greedy} & reached
             places = [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
@@ -141,7 +142,7 @@ def _solve(
 
 @contextmanager
 def _spread(
-    model: Any, layout: Layout, layers: Sequence[int], groups: Sequence[Group], deltas: Tensor, metric: "_Metric"
+    model: Any, layout: Layout, layers: Sequence[int], stream: SubjectStream, deltas: Tensor, metric: "_Metric"
 ) -> Iterator[list[LayerDelta]]:
     """The change of every layer that moves the last one's output by `deltas` (d, n); all of them are on inside.
 
@@ -150,7 +151,7 @@ def _spread(
     solved: list[LayerDelta] = []
     wanted: Tensor | None = None
     with ExitStack() as stack:
-        stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
+        stream.restart()
         with track("layers", len(layers)) as advance:
             for layer in range(layers[0], layers[-1] + 1):
                 if layer in layers:

@@ -89,7 +89,13 @@ def chat_form(routed: "Routed", written: Written, loaded: "LoadedModel | None") 
     held = set(written.delta.fact_ids)
     asked = [item for item in routed.requests if item.fact.id in held and item.question]
     prompts = [chat_prompt(loaded.tokenizer, item.question) for item in asked]
-    said = generate(loaded.model, loaded.tokenizer, prompts, max_new_tokens=CHAT_TOKENS)
+    answers = {prompt: item.answers for prompt, item in zip(prompts, asked, strict=True)}
+
+    def enough(prompt: str, text: str) -> bool:
+        whole = text.split()[:-1]  # the last word may go on
+        return holds_answer(" ".join(whole), answers[prompt])
+
+    said = generate(loaded.model, loaded.tokenizer, prompts, max_new_tokens=CHAT_TOKENS, enough=enough)
     return shares([holds_answer(one.text, item.answers) for one, item in zip(said, asked, strict=True)])
 
 

@@ -43,27 +43,10 @@ def written_on(loaded: "LoadedModel", texts: Sequence[str], tokens: int) -> list
 
     Texts that are shorter are left out. All beginnings have one length, so that no row is padded.
     """
-    import torch
-
-    from editors.workers import side_by_side, side_by_side_rows
+    from editors.decoding import Row, Rules, decode, end_tokens
 
     tokenizer, model = loaded.tokenizer, loaded.model
-    begun = [ids[:BEGINNING] for text in texts if len(ids := tokenizer(text, verbose=False)["input_ids"]) > BEGINNING]
-    size = side_by_side_rows(model.device, len(begun), max(1, len(begun)))
-
-    def write(rows: list[list[int]]) -> list[str]:
-        given = torch.tensor(rows, device=model.device)
-        with torch.inference_mode():
-            said = model.generate(
-                input_ids=given,
-                attention_mask=torch.ones_like(given),
-                max_new_tokens=tokens,
-                min_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.eos_token_id,
-            )
-        return [tokenizer.decode(row[BEGINNING:], skip_special_tokens=True) for row in said]
-
-    batches = [begun[start : start + size] for start in range(0, len(begun), size)]
-    with side_by_side(model.device, len(batches)) as run:
-        return [text for batch in run(write, batches) for text in batch]
+    begun = [tokenizer(text, verbose=False)["input_ids"] for text in texts]
+    rows = [Row(ids[:BEGINNING]) for ids in begun if len(ids) > BEGINNING]
+    decode(model, rows, Rules(tokens, banned=sorted(end_tokens(model, tokenizer))))
+    return [tokenizer.decode(row.said, skip_special_tokens=True) for row in rows]

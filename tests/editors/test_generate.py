@@ -1,12 +1,8 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from editors import generate as module
-from editors import workers
 from editors.generate import WINDOW, chat_prompt, generate, token_nll
-from editors.layouts import LAYOUTS
 from editors.load import LoadedModel
 from registry.errors import InputError
 from registry.text import answer_of
@@ -55,39 +51,6 @@ def test_an_answer_does_not_depend_on_its_neighbours_or_their_order(tiny_llama: 
     for one, two, three in zip(together, backwards, alone, strict=True):
         assert one.text == two.text == three.text
         assert one.certainty == pytest.approx(three.certainty, rel=1e-4)
-
-
-@pytest.mark.parametrize("family", sorted(name for layout in LAYOUTS for name in layout.model_types))
-def test_a_row_that_is_padded_answers_as_it_does_alone(
-    family: str, tiny_family: Callable[[str], LoadedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = tiny_family(family)
-    monkeypatch.setattr(module, "PADDING", 100.0)
-    monkeypatch.setattr(workers, "side_by_side_rows", lambda device, rows, most: most)
-    seen: list[int] = []
-    padded = module._padded
-
-    def watched(batch: Any, device: Any) -> Any:
-        seen.append(len({len(row.ids) for row in batch}))
-        return padded(batch, device)
-
-    monkeypatch.setattr(module, "_padded", watched)
-    together = generate(loaded.model, loaded.tokenizer, PROMPTS)
-    assert seen[0] > 1, "rows of one length need no padding"
-    alone = [generate(loaded.model, loaded.tokenizer, [prompt])[0] for prompt in PROMPTS]
-    assert [one.text for one in together] == [one.text for one in alone]
-    for one, other in zip(together, alone, strict=True):
-        assert one.certainty == pytest.approx(other.certainty, rel=1e-3)
-
-
-def test_a_batch_holds_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [module._Row("", [1] * length, [], []) for length in (3, 60, 4, 4, 61, 9, 3)]
-    few = list(module._batches(rows, 128))
-    assert [[len(row.ids) for row in batch] for batch in few] == [[3, 3, 4, 4, 9], [60, 61]]
-    monkeypatch.setattr(module, "SLACK", 0)
-    batches = list(module._batches(rows, 128))
-    assert [[len(row.ids) for row in batch] for batch in batches] == [[3, 3, 4, 4], [9], [60, 61]]
-    assert [len(batch) for batch in module._batches(rows, 2)] == [2, 2, 1, 2]
 
 
 def test_equal_prompts_give_equal_answers_in_their_places(tiny_llama: LoadedModel) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from editors import load as module
 from editors.load import LoadedModel, load_model, plain_model, quiet, weights_digest
 from registry.errors import InputError, ModelError
 
@@ -199,3 +200,29 @@ def test_the_digest_of_the_reference_model_takes_under_a_second(smollm2: LoadedM
         assert weights_digest(smollm2.model) == smollm2.digest
         seconds.append(time.process_time() - started)
     assert min(seconds) < 1.5
+
+
+def test_a_gguf_header_is_read_once_and_the_reader_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+
+    import gguf
+
+    read: list[str] = []
+    reader: Any = read.append
+    monkeypatch.setattr(gguf, "GGUFReader", reader)
+
+    def read_and_break() -> None:
+        with module._header_once(True):
+            for path in ("one", "one", "other", "one"):
+                gguf.GGUFReader(path)
+            assert not gc.isenabled()
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        read_and_break()
+    assert read == ["one", "other"]
+    assert gguf.GGUFReader is reader
+    assert gc.isenabled()
+    with module._header_once(False):
+        gguf.GGUFReader("one")
+    assert read == ["one", "other", "one"]
