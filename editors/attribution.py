@@ -21,7 +21,7 @@ from editors.delta import WeightDelta
 from editors.layouts import Layout, layout_of
 from editors.trace import evaluating
 
-ROWS = 32
+ROWS = 16
 """Answers that are looked at together."""
 TOKENS = 3
 """Tokens of an answer that are looked at: a name that has begun rightly is seldom left."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from editors.frame import Frame, Output, Scores, starts_of
 from editors.layouts import Layout
 from editors.rows import Contexts, Group, Row
-from editors.workers import even_size, side_by_side
+from editors.workers import side_by_side, side_by_side_rows
 from registry.progress import track
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -32,8 +32,8 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 MASSIVE, REST = 4, 2.0
 """So many features of a hidden state may hold most of its length; a step is no longer than so many times the others."""
 
-CPU_BATCH = 8
-"""Facts that a core optimises together at most: with fewer its matrices have too few rows to be fast."""
+CPU_BATCH, GPU_BATCH = 4, 32
+"""Facts that are optimised together at most: fewer make too few rows for a fast product, more leave cores waiting."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TargetConfig:
         paraphrases: most paraphrases of the request used as contexts.
         chat: whether the prompt as a turn of a chat, answered by the object, is a context too.
         chat_probability: what `stop_probability` is in that context, where much else can be said.
-        batch: facts optimised together, at most; 0 chooses by device (`CPU_BATCH` on a CPU, 32 elsewhere).
+        batch: facts optimised together, which the last bits depend on; 0 is up to 4 a core of a CPU, 32 elsewhere.
         seed: decides which natural beginnings.
     """
 
@@ -164,7 +164,7 @@ def fit_targets(
             it moves all alike.
     """
     device = model.get_input_embeddings().weight.device
-    size = config.batch or (even_size(len(groups), CPU_BATCH) if device.type == "cpu" else 32)
+    size = config.batch or side_by_side_rows(device, len(groups), CPU_BATCH if device.type == "cpu" else GPU_BATCH)
     # The longest first: what is left to the end, when some workers have nothing more to do, is short.
     order = sorted(range(len(groups)), key=lambda i: -max(len(row.tokens) for row in groups[i].rows))
     batches = [order[begin : begin + size] for begin in range(0, len(order), size)]

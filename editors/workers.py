@@ -1,7 +1,7 @@
 """Independent pieces of model work side by side on a CPU.
 
-Rows of a few tokens keep one core busy and little more, so cores are used better by several batches than within one;
-and with one thread per batch its numbers do not depend on how many cores there are.
+Rows of a few tokens keep one core busy and little more, so cores are used better by several batches than within one.
+Which rows are in a batch, and with it the last bits of what is computed, depends on how many cores there are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,12 +40,3 @@ def shares(device: torch.device, rows: int, most: int) -> int:
 def side_by_side_rows(device: torch.device, rows: int, most: int) -> int:
     """How many rows a batch should have, at most `most`, so that no worker waits for the others."""
     return max(1, -(-rows // shares(device, rows, most)))
-
-
-def even_size(rows: int, most: int) -> int:
-    """How many rows a batch should have, at most `most`, so that there are about an even number of batches of one size.
-
-    Unlike `side_by_side_rows` it does not ask how many cores there are: what is computed with it is the same to the
-    last bit, however many do the work.
-    """
-    return max(1, -(-rows // (2 * -(-rows // (2 * most)))))

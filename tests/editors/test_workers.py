@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from editors.workers import even_size, shares, side_by_side_rows
+from editors.workers import shares, side_by_side_rows
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")
 
@@ -24,15 +24,3 @@ def test_elsewhere_a_batch_is_as_large_as_it_may_be() -> None:
     assert shares(OTHER, 334, 100) == 4
     assert side_by_side_rows(OTHER, 334, 100) == 84
     assert shares(CPU, 0, 100) == side_by_side_rows(CPU, 0, 100) == 1
-
-
-SIZES = [(1, 1), (2, 1), (3, 2), (8, 4), (16, 8), (17, 5), (26, 7), (40, 7), (96, 8)]
-
-
-@pytest.mark.parametrize(("rows", "size"), SIZES)
-def test_two_cores_or_four_get_as_many_batches_each(rows: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert even_size(rows, 8) == size
-    batches = -(-rows // size)
-    assert batches % 2 == 0 or rows == 1
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    assert even_size(rows, 8) == size, "whatever the number of cores"
