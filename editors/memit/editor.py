@@ -33,7 +33,7 @@ from editors.memit.config import MemitConfig
 from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space, share
 from editors.moments import Moments
 from editors.norms import reach_of
-from editors.rows import Group, group_requests
+from editors.rows import Group, Row, group_requests
 from editors.targets import Target, fit_targets
 from editors.trace import evaluating, replaced
 from registry.progress import track
@@ -122,22 +122,30 @@ def _solve(
     to: more can be said there.
     """
     rows = [row for group in groups for row in group.rows if row.kind == "answer" and not row.asked]
-    reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
     deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
     tuning = metric.config.targets
     further = replace(tuning, steps=max(1, tuning.steps // AGAIN))
     stream = SubjectStream(model, layout, groups, layers[0], layers[-1])
-    for left in range(metric.config.corrections, -1, -1):
+    left = metric.config.corrections
+    while True:
         with _spread(model, layout, layers, stream, deltas, metric) as solved:
-            scores = object_scores(model, layout, rows)
-            missed = {row.fact_id for row, score in zip(rows, scores, strict=True) if not score.greedy} & reached
-            places = [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
-            if not left or not places:
-                break
+            places = _missed(model, layout, groups, rows, targets) if left else []
+            if not places:
+                return solved, object_nll(model, layout, rows)
             again = [groups[place] for place in places]
             more = fit_targets(model, layout, again, layers[-1], further, "block", reach_of(layout, model, layers))
         deltas[:, places] += torch.stack([target.delta for target in more], dim=1)
-    return solved, {row.fact_id: score.nll for row, score in zip(rows, scores, strict=True) if row.plain}
+        left -= 1
+
+
+def _missed(
+    model: Any, layout: Layout, groups: Sequence[Group], rows: Sequence[Row], targets: Sequence[Target]
+) -> list[int]:
+    """Places of the groups with a fact that its target reached and that is not the greedy answer in one of `rows`."""
+    reached = {fact_id for target in targets for fact_id, good in target.reached.items() if good}
+    scores = object_scores(model, layout, rows)
+    missed = {row.fact_id for row, score in zip(rows, scores, strict=True) if not score.greedy} & reached
+    return [place for place, group in enumerate(groups) if missed & set(group.fact_ids)]
 
 
 @contextmanager
