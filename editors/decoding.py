@@ -68,7 +68,7 @@ def decode(model: Any, rows: Sequence[Row], rules: Rules) -> None:
     """
     from editors.workers import shares, side_by_side
 
-    batches = _batches(rows, shares(model.device, len(rows), ROWS))
+    batches = _batches(rows, shares(model.device, len(rows), ROWS)) if rules.room > 0 else []
 
     def run(batch: list[Row]) -> int:
         _decode(model, batch, rules)

@@ -62,6 +62,11 @@ def test_banned_tokens_are_not_said_and_ends_end(tiny_llama: LoadedModel) -> Non
         assert row.said == other.said[: next(at for at, token in enumerate(other.said) if token in banned)]
 
 
+def test_where_there_is_no_room_nothing_is_said(tiny_llama: LoadedModel) -> None:
+    assert [row.said for row in said(tiny_llama, Rules(0))] == [[]] * len(PROMPTS)
+    assert [len(row.said) for row in said(tiny_llama, Rules(1))] == [1] * len(PROMPTS)
+
+
 def test_special_tokens_end_a_text(tiny_llama: LoadedModel) -> None:
     ends = end_tokens(tiny_llama.model, tiny_llama.tokenizer)
     assert tiny_llama.tokenizer.eos_token_id in ends
