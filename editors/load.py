@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editors.gguf_file import plain_model, reading_gguf
 from registry.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -107,26 +108,6 @@ def weights_digest(model: Any) -> str:
     return state.hexdigest()
 
 
-def plain_model(model: Any) -> Any:
-    """An ordinary model with the weights of `model`, which was read from a GGUF file.
-
-    A model read from GGUF calls itself quantised and refuses to be saved; this one has the same class, config (without
-    the quantisation) and values, and can be.
-    """
-    from transformers.initialization import no_init_weights
-
-    config = model.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
-        config.pop(key, None)
-    with no_init_weights():  # every one of them is about to be replaced
-        fresh = type(model)(type(model.config).from_dict(config)).to(model.dtype)
-    fresh.load_state_dict(model.state_dict())
-    fresh.tie_weights()
-    if getattr(model, "generation_config", None) is not None:
-        fresh.generation_config = model.generation_config
-    return fresh
-
-
 def _device(name: str) -> str:
     """The torch device for a setting.
 
@@ -218,7 +199,7 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
 
     models: Any = AutoModelForCausalLM
     try:
-        with quiet("gguf_file" in extra), _header_once("gguf_file" in extra):
+        with quiet("gguf_file" in extra), reading_gguf("gguf_file" in extra):
             model, info = models.from_pretrained(place, dtype=dtype, output_loading_info=True, **extra)
             tokenizer = AutoTokenizer.from_pretrained(place, **extra)
     except Exception as error:
@@ -236,34 +217,6 @@ def _read(place: str, dtype: "torch.dtype | str", extra: dict[str, Any]) -> tupl
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"a fast tokenizer in {place}", type(tokenizer).__name__, "add its tokenizer.json")
     return model, tokenizer
-
-
-@contextmanager
-def _header_once(of_gguf: bool) -> Iterator[None]:
-    """Read the header of a GGUF file once, without the garbage collector.
-
-    transformers reads it anew for the config, the weights and the tokenizer, maps its names anew for every module, and
-    the collector would walk its millions of small objects again and again.
-    """
-    import gc
-    from functools import cache
-    from importlib import import_module
-
-    if not of_gguf:
-        yield
-        return
-    gguf, was = import_module("gguf"), gc.isenabled()
-    asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
-    gc.disable()
-    try:
-        for name, read in asked.items():
-            setattr(gguf, name, cache(read))
-        yield
-    finally:
-        for name, read in asked.items():
-            setattr(gguf, name, read)
-        if was:
-            gc.enable()
 
 
 @contextmanager

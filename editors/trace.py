@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import wraps
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -101,24 +103,31 @@ def _rows_of(value: Any, rows: Tensor, batch: int) -> Any:
 def record_blocks(
     model: Any, blocks: Sequence[nn.Module], first: int, last: int, inputs: Mapping[str, Any]
 ) -> BlockCalls:
-    """Run `model.base_model(**inputs)` up to the entry of block `last` and record how blocks first..last are called.
+    """Run `model.base_model(**inputs)` up to block `first` and record how blocks first..last would be called.
 
-    Blocks below `first` run once; nothing above the entry of `last` is computed. No gradients.
+    Blocks below `first` run once. Block `first` runs too, so that the others can give their input in the form of its
+    output; those are not computed. No gradients.
     """
     calls: list[tuple[Tensor, tuple[Any, ...], Mapping[str, Any]]] = []
+    others: list[tuple[Any, ...] | None] = []
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        rest = dict(kwargs)
-        hidden, *others = args or (rest.pop("hidden_states"),)
-        calls.append((hidden, tuple(others), rest))
-        if len(calls) == last - first + 1:
-            raise _Enough
+    def noting(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            rest = dict(kwargs)
+            hidden, *further = args or (rest.pop("hidden_states"),)
+            calls.append((hidden, tuple(further), rest))
+            if len(calls) == last - first + 1:
+                raise _Enough
+            if not others:
+                out = forward(*args, **kwargs)
+                others.append(out[1:] if isinstance(out, tuple) else None)
+                return out
+            return hidden if others[0] is None else (hidden, *others[0])
 
-    with ExitStack() as stack, torch.no_grad():
-        for block in blocks[first : last + 1]:
-            stack.callback(block.register_forward_pre_hook(hook, with_kwargs=True).remove)
-        with suppress(_Enough):
-            model.base_model(**inputs)
+        return note
+
+    with suppress(_Enough), torch.no_grad(), in_place_of_forward(blocks[first : last + 1], noting):
+        model.base_model(**inputs)
     return BlockCalls(
         first=first,
         blocks=tuple(blocks[first : last + 1]),
@@ -126,6 +135,37 @@ def record_blocks(
         args=tuple(call[1] for call in calls),
         kwargs=tuple(call[2] for call in calls),
     )
+
+
+@contextmanager
+def in_place_of_forward(
+    modules: Sequence[nn.Module], make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Inside the block, in this thread, `make` of its forward is called in place of each module's forward."""
+    thread = get_ident()
+
+    def here(forward: Callable[..., Any]) -> Callable[..., Any]:
+        made = make(forward)
+
+        @wraps(forward)
+        def either(*args: Any, **kwargs: Any) -> Any:
+            return (made if get_ident() == thread else forward)(*args, **kwargs)
+
+        return either
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(_put_back, module, vars(module).get("forward"))
+            module.forward = here(module.forward)
+        yield
+
+
+def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
+    """Give `module` the forward of its own that it had; None: that of its class."""
+    if forward is None:
+        del module.forward
+    else:
+        module.forward = forward
 
 
 @contextmanager

@@ -7,9 +7,11 @@ Which rows are in a batch, and with it the last bits of what is computed, depend
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -27,6 +29,33 @@ def side_by_side(device: torch.device, tasks: int) -> Iterator[Callable[..., Ite
     try:
         with ThreadPoolExecutor(min(threads, tasks), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def beside(device: torch.device, task: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Run `task` in a thread of its own while the block runs, on one core; the others are the block's.
+
+    For a task that one core does about as fast as all of them: a few rows that write much, where every token reads all
+    weights. Elsewhere than on a CPU of several cores it runs after the block.
+
+    Args:
+        device: where the model is.
+        task: what to do; its models must not be changed meanwhile.
+
+    Yields:
+        What waits for the task and gives its result; to be called when the block has ended.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads < 2:
+        yield task
+        return
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            later = pool.submit(task)
+            torch.set_num_threads(threads - 1)
+            yield later.result
     finally:
         torch.set_num_threads(threads)
 

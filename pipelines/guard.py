@@ -6,20 +6,19 @@ written and on the final index, by free generation, as one family of gates; what
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guards.base import Verdict
 from guards.consistency import ConsistencyGuard
-from guards.entropy import EntropyCase
 from guards.family import judge_family
-from guards.fluency import FluencyCase
 from guards.freshness import Answered, ChangedGuard, RetrievalGuard
 from pipelines.answering.indexing import index_facts
 from pipelines.judging.declare import record_family, run_policy
-from pipelines.judging.final import both_answers, chat_form, long_texts, read_texts, texts_read, with_carried
-from pipelines.judging.freshness import Freshness, ask_changed, ask_system, question_of
+from pipelines.judging.examined import Examined, Texts, answerer
+from pipelines.judging.final import both_answers, chat_form, meanwhile, texts_read, with_carried
+from pipelines.judging.freshness import Freshness, ask_system
 from pipelines.judging.probing import Asker, edit_questions, sure, untouched_questions
 from pipelines.judging.reading import Reading
 from pipelines.judging.repair import Bench, Repaired
@@ -37,33 +36,8 @@ from registry.text import holds_answer
 
 if TYPE_CHECKING:
     from editors.load import LoadedModel
-    from pipelines.answer import Answerer
     from pipelines.answering.reply import Reply
     from pipelines.steps import Routed
-
-QUICK_WORDED = 6
-"""Changed facts that the model words in a quick run."""
-
-
-@dataclass(frozen=True)
-class _Read:
-    """Texts that were read and written before and after; None where there are none."""
-
-    fluency: FluencyCase | None = None
-    entropy: EntropyCase | None = None
-
-    @classmethod
-    def after(
-        cls,
-        place: Workplace,
-        routed: "Routed",
-        loaded: "LoadedModel | None",
-        read: Sequence[tuple[float, int]],
-        wrote: Sequence[str],
-    ) -> "_Read":
-        """Read and write the same texts with the final model; a quick run writes none."""
-        fluency = FluencyCase(read, read_texts(place, loaded, routed.quick))
-        return cls(fluency, None if routed.quick else EntropyCase(wrote, long_texts(place, loaded, routed.quick)))
 
 
 @dataclass(frozen=True)
@@ -122,29 +96,19 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
     count = QUICK_COUNT if routed.quick else COUNT
     seed = settings.policy.probes.seed
     samples = Samples.drawn(asked, written.memory, place.current, settings.catalogue, seed, count)
-    changed_questions = [question_of(item) for item in asked if written.memory[item.fact.id] == RAG]
     loaded = place.loaded if asked or bench is not None or place.parent is None else None
-    with track("ask before"):
-        system = _answerer(place, place.known, place.parent_index, loaded) if place.parent_index else None
-        # Which fact is found decides whether an answer is right; how the model words it is asked of the samples before,
-        # and of everything that changed afterwards (of some of it in a quick run).
-        silent = replace(system, loaded=None) if system is not None else None
-        replies_before = ask_system(silent, changed_questions, place.today)
-        replies_before |= ask_system(system, samples.questions, place.today)
-        before = ask_changed(asked, written.memory, loaded, replies_before, _believed(routed))
-        texts_before = bench.reading.before if bench is not None and bench.reading is not None else ()
-        long_before = long_texts(place, loaded, routed.quick) if bench is not None else ()
+    examined = Examined(place, routed, written, asked, samples, loaded)
+    with track("ask before"), meanwhile(loaded, examined.write_on) as later:
+        before, replies_before = examined.before()
+    texts_before = later()
     with _on(written, loaded), track("ask after"):
-        system = _answerer(place, known, index, loaded)
-        worded = [*changed_questions[: QUICK_WORDED if routed.quick else None], *samples.questions]
-        replies_after = ask_system(replace(system, loaded=None), changed_questions, place.today)
-        replies_after |= ask_system(system, worded, place.today)
-        after = ask_changed(asked, written.memory, loaded, replies_after)
-        read = _Read.after(place, routed, loaded, texts_before, long_before) if written.delta is not None else None
-        chat = chat_form(routed, written, loaded)
+        with meanwhile(loaded, lambda: (examined.write_on(), chat_form(routed, written, loaded))) as apart:
+            after, replies_after = examined.after(known, index)
+        texts_after, chat = apart()
         weights = _weights_digest(place, written, loaded)
+    texts = examined.texts(bench, texts_before, texts_after)
     verdicts = [
-        *_weight_gates(place, routed, repaired, read),
+        *_weight_gates(place, routed, repaired, texts),
         *system_gates(place, asked, after, known, index),
     ]
     return Judged(
@@ -169,15 +133,6 @@ def _withdrawn(place: Workplace, routed: "Routed", repaired: Repaired) -> Repair
     reason = f"what was left of the batch did not pass the gate {failed[0].guard}: {failed[0].explanation}"
     written = moved_to_index(repaired.written, dict.fromkeys(repaired.written.delta.fact_ids, reason))
     return Repaired(written, ())
-
-
-def _believed(routed: "Routed") -> dict[str, str]:
-    """What the model said to the requests' own prompts when it was asked for the route, in the state before."""
-    return {
-        item.prompt: routed.beliefs[item.fact.id].answers[0]
-        for item in routed.requests
-        if item.fact.id in routed.beliefs and routed.beliefs[item.fact.id].answers
-    }
 
 
 def known_after(place: Workplace, routed: "Routed", written: Written) -> list[KnownFact]:
@@ -211,15 +166,15 @@ def strictest(tiers: Iterable[RiskTier]) -> RiskTier:
 
 
 def _weight_gates(
-    place: Workplace, routed: "Routed", repaired: Repaired, read: "_Read | None" = None
+    place: Workplace, routed: "Routed", repaired: Repaired, texts: Texts | None = None
 ) -> tuple[Verdict, ...]:
     """The gates on the edited weights; none where nothing is left in them."""
     if repaired.written.delta is None:
         return ()
     held = set(repaired.written.delta.fact_ids)
     tier = strictest(item.risk_tier for item in routed.requests if item.fact.id in held)
-    policy, read = run_policy(place.settings.policy.gates, routed.quick), read or _Read()
-    return judge_family(repaired.final, policy, tier, fluency=read.fluency, entropy=read.entropy).verdicts
+    policy, texts = run_policy(place.settings.policy.gates, routed.quick), texts or Texts()
+    return judge_family(repaired.final, policy, tier, fluency=texts.fluency, entropy=texts.entropy).verdicts
 
 
 def system_gates(
@@ -232,7 +187,7 @@ def system_gates(
         yield ChangedGuard(policy.changed).judge(
             [Answered(questions[one.fact_id], one.right, one.text) for one in after.answers]
         )
-    system = _answerer(place, known, index, None)
+    system = answerer(place, known, index, None)
     if any(one.memory != RAG for one in after.answers):
         yield ConsistencyGuard(place.settings.policy.gates.consistency).judge(both_answers(place, asked, after, system))
     today = [item for item in known if item.fact.holds_on(place.today)]
@@ -261,14 +216,6 @@ def _write_index(place: Workplace, known: Sequence[KnownFact], folder: Path) -> 
     shipped = place.settings.conf.parent / place.settings.policy.write.vectors
     previous = place.parent_index or (shipped if shipped.is_dir() else None)
     index_facts(place.home, place.settings.catalogue, known, folder, previous=previous)
-
-
-def _answerer(place: Workplace, known: Sequence[KnownFact], index: Path, loaded: "LoadedModel | None") -> "Answerer":
-    """The system in one state."""
-    from pipelines.answer import Answerer
-
-    policy = place.settings.policy.answer
-    return Answerer(place.settings.catalogue, known, index, loaded, policy, home=place.home)
 
 
 @contextmanager

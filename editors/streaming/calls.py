@@ -1,15 +1,15 @@
 """How a model calls its blocks on a sequence, and how the same call looks for a chunk of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
-from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from editors.trace import in_place_of_forward
 from registry.errors import ModelError
 
 CACHE_NAMES = ("past_key_values", "layer_past")
@@ -121,14 +121,11 @@ class _Before:
 def _recording(blocks: Sequence[nn.Module], in_tuples: bool) -> Iterator[list[tuple[Tensor, dict[str, Any]]]]:
     """Forward passes of this thread go past the blocks: what each would have been called with is recorded instead."""
     calls: list[tuple[Tensor, dict[str, Any]]] = []
-    thread = get_ident()
 
     def past(forward: Callable[..., Any]) -> Callable[..., Any]:
         bind = signature(forward).bind
 
         def skip(*args: Any, **kwargs: Any) -> Any:
-            if get_ident() != thread:
-                return forward(*args, **kwargs)
             bound = bind(*args, **kwargs).arguments
             (_, hidden), *rest = bound.items()
             calls.append((hidden, {k: v for k, v in rest if k != "kwargs"} | bound.get("kwargs", {})))
@@ -136,19 +133,8 @@ def _recording(blocks: Sequence[nn.Module], in_tuples: bool) -> Iterator[list[tu
 
         return skip
 
-    with ExitStack() as stack:
-        for block in blocks:
-            stack.callback(_put_back, block, vars(block).get("forward"))
-            block.forward = past(block.forward)
+    with in_place_of_forward(blocks, past):
         yield calls
-
-
-def _put_back(block: nn.Module, forward: Callable[..., Any] | None) -> None:
-    """Give `block` the forward of its own that it had; None: that of its class."""
-    if forward is None:
-        del block.forward
-    else:
-        block.forward = forward
 
 
 def _slice(value: Any, start: int, stop: int, length: int) -> Any:

@@ -3,15 +3,17 @@
 Everything here is asked once of what is left of the batch, after repair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guards.consistency import TwoAnswers
 from pipelines.judging.freshness import Freshness, ask_system, question_of, shares
 from pipelines.judging.general import written_on
 from pipelines.judging.portability import portability_questions
 from pipelines.judging.probing import sure
+from pipelines.judging.reading import likelihoods
 from pipelines.judging.repair import Bench, Repaired
 from pipelines.route import RAG
 from pipelines.workplace import Workplace
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pipelines.steps import Routed
 
 CHAT_TOKENS = 24
+
+T = TypeVar("T")
 
 
 def with_carried(
@@ -106,10 +110,20 @@ def texts_read(place: Workplace, quick: bool) -> tuple[str, ...]:
 
 def read_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[tuple[float, int], ...]:
     """Likelihood of the running text."""
-    from editors.generate import token_nll
+    assert loaded is not None, "weights that are judged have their model"
+    return likelihoods(loaded, texts_read(place, quick))
 
-    assert loaded is not None, "a batch on the bench has its model"
-    return tuple(token_nll(loaded.model, loaded.tokenizer, texts_read(place, quick)))
+
+@contextmanager
+def meanwhile(loaded: "LoadedModel | None", task: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Let the model write beside what it is asked in the block; see `editors.workers.beside`."""
+    if loaded is None:
+        yield task
+        return
+    from editors.workers import beside
+
+    with beside(loaded.model.device, task) as later:
+        yield later
 
 
 def long_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[str, ...]:

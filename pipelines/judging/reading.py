@@ -6,7 +6,7 @@ a batch is over its budget, the facts whose edits pull hardest at the text are t
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from pipelines.write import Written
@@ -27,27 +27,33 @@ class Reading:
         texts: what is read.
         before: its likelihood before the batch was written.
         most: perplexity after a batch, over that of before, at most.
+        known: its likelihood with batches that were read already, by the digest of their delta.
     """
 
     loaded: "LoadedModel"
     texts: Sequence[str]
     before: Read
     most: float
+    known: dict[str, Read] = field(default_factory=dict)
 
     @classmethod
     def of(cls, loaded: "LoadedModel", texts: Sequence[str], most: float) -> Self:
         """Read the texts with the model as it is now."""
-        from editors.generate import token_nll
+        return cls(loaded, texts, likelihoods(loaded, texts), most)
 
-        return cls(loaded, texts, tuple(token_nll(loaded.model, loaded.tokenizer, texts)), most)
+    def after(self, written: Written) -> Read:
+        """The likelihood of the texts with a batch on; each state of a batch is read once."""
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        digest = written.delta.digest
+        if digest not in self.known:
+            with written.delta.applied(self.loaded.model):
+                self.known[digest] = likelihoods(self.loaded, self.texts)
+        return self.known[digest]
 
-    def ratio(self) -> float:
-        """Perplexity with the model as it is now, over that of before; 1 where there is nothing to read."""
-        from editors.generate import token_nll
-
-        now = token_nll(self.loaded.model, self.loaded.tokenizer, self.texts)
+    def ratio(self, written: Written) -> float:
+        """Perplexity with a batch on, over that of before; 1 where there is nothing to read."""
         count = sum(tokens for _, tokens in self.before)
-        return math.exp((_total(now) - _total(self.before)) / count) if count else 1.0
+        return math.exp((_total(self.after(written)) - _total(self.before)) / count) if count else 1.0
 
     def heaviest(self, written: Written) -> dict[str, str]:
         """The facts that pull hardest at the text, each with the reason; empty where the budget is kept.
@@ -60,10 +66,10 @@ class Reading:
 
         delta = written.delta
         assert isinstance(delta, WeightDelta), "what is on the bench was written into weights"
+        found = self.ratio(written)
+        if found <= self.most:
+            return {}
         with delta.applied(self.loaded.model):
-            found = self.ratio()
-            if found <= self.most:
-                return {}
             strength = pull(self.loaded.model, self.loaded.tokenizer, delta, self.texts)
         words = f"running text became {found:.3f} times as hard to read; {self.most:.2f} is allowed"
         ranked = sorted(strength, key=lambda fact_id: -strength[fact_id])
@@ -74,6 +80,13 @@ class Reading:
         if not math.isfinite(ratio) or self.most <= 1:
             return columns if not math.isfinite(ratio) else math.ceil(columns / 2)
         return math.ceil(columns * (1 - math.log(self.most) / math.log(ratio)) / 2)
+
+
+def likelihoods(loaded: "LoadedModel", texts: Sequence[str]) -> Read:
+    """The likelihood of every text with the model as it is now."""
+    from editors.generate import token_nll
+
+    return tuple(token_nll(loaded.model, loaded.tokenizer, texts))
 
 
 def _total(read: Sequence[tuple[float, int]]) -> float:

@@ -10,7 +10,7 @@
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,57 +61,65 @@ class Bench:
     def repair(self, written: Written) -> Repaired:
         """Settle and repair until the gate passes or nothing is left in the weights.
 
-        A round asks again only what was broken. When the gate passes on that, everything is asked again in the final
-        state, what must not move as well as the facts themselves; only that counts.
+        A round asks again only what was broken. When the gate passes on that, what was not asked in the final state is
+        asked there, what must not move as well as the facts themselves; only that counts.
         """
-        settled, seen = self._settled(written)
-        if settled.delta is None:
-            return Repaired(settled, ())
-        if settled is written:
-            seen = (*seen, *self.observe(written, self.untouched))
-        else:
-            written, seen = settled, self.observe(settled, self._left(settled))
-        complete = True
+        written, seen, old = self._settled(written)
+        if written.delta is None:
+            return Repaired(written, ())
+        seen = (*seen, *self.observe(written, self.untouched))
         with track("settle and repair", total=self.rounds) as advance:
             for _ in range(self.rounds):
                 reasons = unanswered(seen) or self._costliest(written, seen)
-                if not reasons and not complete:
+                if not reasons and old:
                     reasons = self._heaviest(written)
                 if reasons:
                     written = moved_to_index(written, reasons)
                     if written.delta is None:
                         return Repaired(written, ())
-                    seen, complete = self._asked_again(written, seen), False
-                elif complete:
-                    return Repaired(written, seen)
+                    seen, old = self._broken_again(written, seen)
+                elif old:
+                    seen, old = self._asked_again(written, seen, old), frozenset()
                 else:
-                    seen, complete = self.observe(written, self._left(written)), True
+                    return Repaired(written, seen)
                 advance(1)
         words = f"the batch still broke a gate after {self.rounds} rounds of repair"
         assert written.delta is not None, "an empty delta returns from the loop"
         return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), ())
 
-    def _settled(self, written: Written) -> tuple[Written, tuple[Observation, ...]]:
-        """The batch without what it does not say and what running text cannot bear, and what was seen of the rest."""
-        seen = self.observe(written, self.edits)
+    def _settled(self, written: Written) -> tuple[Written, tuple[Observation, ...], frozenset[str]]:
+        """The batch without what it does not say and what running text cannot bear, and what was seen of the rest.
+
+        The third is what was asked in an earlier state of the batch.
+        """
+        seen, old = self.observe(written, self.edits), frozenset[str]()
         while reasons := unanswered(seen) or self._heaviest(written):
             written = moved_to_index(written, reasons)
             if written.delta is None:
-                return written, ()
-            seen = self._asked_again(written, seen)
-        return written, seen
+                return written, (), old
+            seen, old = self._broken_again(written, seen)
+        return written, seen, old
 
     def _left(self, written: Written) -> list[Question]:
         """The questions about what is left in the weights and about what must not move."""
         held = set(written.delta.fact_ids) if written.delta is not None else set()
         return [*(item for item in self.edits if item.fact_id in held), *self.untouched]
 
-    def _asked_again(self, written: Written, seen: Sequence[Observation]) -> tuple[Observation, ...]:
-        """What was seen of what is left, with the broken answers asked again."""
+    def _broken_again(
+        self, written: Written, seen: Sequence[Observation]
+    ) -> tuple[tuple[Observation, ...], frozenset[str]]:
+        """What was seen of what is left, with the broken answers asked again; and the prompts of the others."""
+        broken = frozenset(item.prompt for item in seen if not item.after)
+        again = self._asked_again(written, seen, broken)
+        return again, frozenset(item.prompt for item in again) - broken
+
+    def _asked_again(
+        self, written: Written, seen: Sequence[Observation], prompts: Collection[str]
+    ) -> tuple[Observation, ...]:
+        """What was seen of what is left, with some of it asked again."""
         before = {item.prompt: item for item in seen}
         left = [one for one in self._left(written) if one.prompt in before]
-        broken = [one for one in left if not before[one.prompt].after]
-        again = {item.prompt: item for item in self.observe(written, broken)}
+        again = {item.prompt: item for item in self.observe(written, [one for one in left if one.prompt in prompts])}
         return tuple(again.get(item.prompt, before[item.prompt]) for item in left)
 
     def observe(self, written: Written, questions: Sequence[Question]) -> tuple[Observation, ...]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from editors import load as module
-from editors.load import LoadedModel, load_model, plain_model, quiet, weights_digest
+from editors.load import LoadedModel, load_model, quiet, weights_digest
 from registry.errors import InputError, ModelError
 
 
@@ -179,19 +178,6 @@ def test_a_device_that_is_not_here_is_refused(
     assert load_model(folder).model.device.type == "cpu"
 
 
-def test_a_plain_model_has_the_same_values_and_can_be_saved(tiny_llama: LoadedModel, tmp_path: Path) -> None:
-    import copy
-
-    odd = copy.deepcopy(tiny_llama.model)
-    odd.config.quantization_config = {"quant_method": "gguf"}
-    plain = plain_model(odd)
-    assert not hasattr(plain.config, "quantization_config")
-    assert weights_digest(plain) == tiny_llama.digest
-    assert plain.lm_head.weight.data_ptr() == plain.model.embed_tokens.weight.data_ptr()
-    folder = saved(LoadedModel(plain, tiny_llama.tokenizer, "plain", None, ""), tmp_path / "plain")
-    assert load_model(folder).digest == tiny_llama.digest
-
-
 @pytest.mark.model
 def test_the_digest_of_the_reference_model_takes_under_a_second(smollm2: LoadedModel) -> None:
     seconds = []
@@ -200,29 +186,3 @@ def test_the_digest_of_the_reference_model_takes_under_a_second(smollm2: LoadedM
         assert weights_digest(smollm2.model) == smollm2.digest
         seconds.append(time.process_time() - started)
     assert min(seconds) < 1.5
-
-
-def test_a_gguf_header_is_read_once_and_the_reader_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gc
-
-    import gguf
-
-    read: list[str] = []
-    reader: Any = read.append
-    monkeypatch.setattr(gguf, "GGUFReader", reader)
-
-    def read_and_break() -> None:
-        with module._header_once(True):
-            for path in ("one", "one", "other", "one"):
-                gguf.GGUFReader(path)
-            assert not gc.isenabled()
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        read_and_break()
-    assert read == ["one", "other"]
-    assert gguf.GGUFReader is reader
-    assert gc.isenabled()
-    with module._header_once(False):
-        gguf.GGUFReader("one")
-    assert read == ["one", "other", "one"]

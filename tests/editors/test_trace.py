@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from editors.layouts import layout_of
-from editors.trace import evaluating, inputs_of, record_blocks, replaced
+from editors.trace import evaluating, in_place_of_forward, inputs_of, record_blocks, replaced
 
 IDS = torch.tensor([[5, 6, 7, 8, 9], [9, 8, 7, 6, 5]])
 FAMILIES = ("tiny_llama", "tiny_gpt2")
@@ -55,6 +55,37 @@ def test_recorded_blocks_run_again_give_the_models_own_output(fixture: str, requ
     one = calls.select(torch.tensor([1]))
     torch.testing.assert_close(one.run(one.hidden, 1, len(blocks)), final[1:])
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("fixture", FAMILIES)
+def test_of_recorded_blocks_only_the_first_is_computed(fixture: str, request: pytest.FixtureRequest) -> None:
+    model: Any = request.getfixturevalue(fixture).model
+    layout = layout_of(model)
+    blocks = layout.block_list(model)
+    computed: list[int] = []
+    watches = [
+        layout.down_module(model, number).register_forward_hook(lambda *_, number=number: computed.append(number))
+        for number in range(len(blocks))
+    ]
+    record_blocks(model, blocks, 1, len(blocks) - 1, {"input_ids": IDS, "use_cache": False})
+    assert computed == [0, 1]
+    assert not any("forward" in vars(block) for block in blocks)
+    model(input_ids=IDS)
+    assert computed == [0, 1, *range(len(blocks))]
+    for watch in watches:
+        watch.remove()
+
+
+def test_another_threads_forward_is_the_modules_own(tiny_llama: Any) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    module: Any = layout_of(tiny_llama.model).down_module(tiny_llama.model, 0)
+    value = torch.ones(1, module.in_features)
+    own = module(value)
+    with in_place_of_forward([module], lambda forward: lambda given: forward(given) + 1), ThreadPoolExecutor(1) as pool:
+        assert torch.equal(module(value), own + 1)
+        assert torch.equal(pool.submit(module, value).result(), own)
+    assert torch.equal(module(value), own)
 
 
 def test_evaluating_restores_every_modules_mode(tiny_gpt2: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ import torch
 from editors.base import FactEffect
 from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
-from editors.load import LoadedModel
-from pipelines.judging.reading import Reading
+from editors.load import LoadedModel, weights_digest
+from pipelines.judging import reading as module
+from pipelines.judging.reading import Reading, likelihoods
 from pipelines.write import Written, moved_to_index
 
 TEXTS = ("The river runs past the old mill and the bridge.", "Bread is baked early in the morning here.")
@@ -45,9 +47,31 @@ def test_the_fact_that_pulls_hardest_is_named_until_the_budget_is_kept(tiny_llam
 
 
 def test_nothing_is_named_within_the_budget_and_the_model_is_as_it_was(tiny_llama: LoadedModel) -> None:
+    before = weights_digest(tiny_llama.model)
     reading = Reading.of(tiny_llama, TEXTS, 1e6)
     assert reading.heaviest(made(tiny_llama)) == {}
-    assert reading.ratio() == pytest.approx(1.0)
+    assert weights_digest(tiny_llama.model) == before
+
+
+def test_every_state_of_a_batch_is_read_once(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, reading = made(tiny_llama), Reading.of(tiny_llama, TEXTS, 1.02)
+    read: list[Any] = []
+
+    def counted(*given: Any) -> Any:
+        read.append(given)
+        return likelihoods(*given)
+
+    monkeypatch.setattr(module, "likelihoods", counted)
+    heavy = reading.ratio(written)
+    assert reading.ratio(written) == heavy
+    assert len(read) == 1
+    lighter = moved_to_index(written, {"b": "heavy"})
+    assert reading.after(lighter) != reading.after(written)
+    assert reading.ratio(lighter) < heavy
+    assert len(read) == 2
+    assert lighter.delta is not None
+    with lighter.delta.applied(tiny_llama.model):
+        assert reading.after(lighter) == likelihoods(tiny_llama, TEXTS)
 
 
 def test_a_budget_of_nothing_and_a_text_that_cannot_be_read_end(tiny_llama: LoadedModel) -> None:
@@ -55,4 +79,4 @@ def test_a_budget_of_nothing_and_a_text_that_cannot_be_read_end(tiny_llama: Load
     assert reading._surplus(1.5, 5) == 3
     assert reading._surplus(math.inf, 5) == 5
     assert replace(reading, most=1.02)._surplus(1.0404, 10) == 3
-    assert replace(reading, texts=(), before=()).ratio() == 1.0
+    assert replace(reading, texts=(), before=()).ratio(made(tiny_llama)) == 1.0
