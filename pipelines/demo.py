@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 ATLAS = PROJECT / "examples" / "atlas"
 SETTINGS = ("offline", "parametric")
+MOST = 16
+"""Facts that are written into the weights at most: the whole demo is to take under three minutes on two cores."""
+EVERY = 2
+"""Of so many sample questions one is asked again before and after the rollback."""
 QUICK = ("offline",)
 """Settings in which the answers after the rollback are compared; equal weights give equal parametric answers anyway."""
 
@@ -108,7 +112,7 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
     Args:
         home: the home folder.
         model: the base model.
-        quick: write three facts into the weights instead of all that are fit for it.
+        quick: write three facts into the weights instead of `MOST`.
         at: the time of the runs; None is now.
 
     Raises:
@@ -131,7 +135,7 @@ def run_demo(home: Home, model: str = "smollm2", *, quick: bool = False, at: dat
         with clock.step("found the world"):  # waits for the model at its end, where the release names its digest
             founded = run_update(home, ATLAS / "facts.csv", model, actor="demo", only=("rag",), at=at)
         with clock.step("update"):
-            update = run_update(home, feed, model, quick=quick, actor="demo", at=at)
+            update = run_update(home, feed, model, quick=quick, actor="demo", at=at, most=MOST)
     if update.release is None or founded.release is None:
         failed = update if update.release is None else founded
         raise BlockedError(f"the feed {failed.feed} was not published ({failed.status}): {_failed_gates(failed)}")
@@ -218,7 +222,7 @@ def _roll_back_and_forward(home: Home, number: int, founded: int, settings: Sequ
     """
     from pipelines.rollback import promote, rollback
 
-    samples = _release(home, number).summary.get("samples", [])
+    samples = _release(home, number).summary.get("samples", [])[::EVERY]
     questions = [str(item["question"]) for item in samples]
     recorded = {"offline": [str(item["before"]) for item in samples]}
     recorded |= _answers(home, founded, questions, [setting for setting in settings if setting not in recorded])

@@ -56,6 +56,7 @@ def govern(
     actor: str = "schedule",
     only: list[str] | None = None,
     at: str | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Take one feed through the loop.
 
@@ -67,6 +68,7 @@ def govern(
         actor: who runs it.
         only: names of the editors that may be used; None allows all.
         at: the run's time (ISO 8601); None is now.
+        most: facts that are written into the weights at most; None is what the policy has.
 
     Returns:
         `UpdateResult.to_dict()`: what came in, what became of it, and the release, if one was published.
@@ -81,7 +83,7 @@ def govern(
         if not incoming.released and (done := place.done(incoming.digest)) is not None:
             return UpdateResult.nothing_new(incoming, done, place).to_dict()
         admission = admit(place, incoming)
-        routed = route(place, admission, quick, only)
+        routed = route(place, admission, quick, only, most)
         written = write(place, routed)
         judged = guard(place, routed, written)
         return publish(place, incoming, admission, routed, judged).to_dict()
@@ -107,8 +109,9 @@ def run_update(
     actor: str | None = None,
     only: tuple[str, ...] | None = None,
     at: datetime | None = None,
+    most: int | None = None,
 ) -> UpdateResult:
-    """Run the loop on one feed in this process, with a temporary Prefect server that ends with it.
+    """Run the loop on one feed in this process, with a temporary Prefect server that ends with it; see `govern`.
 
     Raises:
         DmmGovError: as `govern`.
@@ -129,5 +132,6 @@ def run_update(
             actor or getpass.getuser(),
             list(only) if only is not None else None,
             at.isoformat() if at else None,
+            most,
         )
     return UpdateResult.from_dict(result)

@@ -81,15 +81,21 @@ def admit(place: Workplace, feed: "Feed") -> "Admission":
         return decide(feed, place.known, settings.catalogue, policy, place.at, sources, lessons, forgotten)
 
 
-def route(place: Workplace, admission: "Admission", quick: bool = False, only: Sequence[str] | None = None) -> Routed:
+def route(
+    place: Workplace,
+    admission: "Admission",
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    most: int | None = None,
+) -> Routed:
     """Pick the memory of every accepted row; ask the model about those that might go into its weights."""
     from pipelines.judging.beliefs import believe
     from pipelines.judging.persuasion import PersuasionPolicy, persuadability
 
     settings = place.settings
     policy = settings.policy.route
-    if quick:
-        policy = replace(policy, max_per_run=min(QUICK_FACTS, policy.max_per_run))
+    limits = (policy.max_per_run, QUICK_FACTS if quick else None, most)
+    policy = replace(policy, max_per_run=min(limit for limit in limits if limit is not None))
     accepted = [row for row in admission.rows if row.decision in ("ADD", "UPDATE", "DELETE")]
     requests = tuple(_request(place, row) for row in accepted)
     evidence = Evidence(

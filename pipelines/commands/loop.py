@@ -47,6 +47,12 @@ def update(
         list[str] | None,
         typer.Option("--only", metavar="EDITOR", help="Use only this editor (rag, rome, memit); may be given again."),
     ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            "--most", min=0, metavar="N", help="Write at most N facts into the weights; the policy's by default."
+        ),
+    ] = None,
     actor: Actor = "",
     as_json: AsJson = False,
 ) -> None:
@@ -61,9 +67,8 @@ def update(
     for name in only or ():
         if name not in EDITORS:
             raise UnknownNameError("editor", name, EDITORS)
-    result = run_update(
-        home_of(context), feed, model, quick=quick, actor=actor_name(actor), only=tuple(only) if only else None
-    )
+    allowed = tuple(only) if only else None
+    result = run_update(home_of(context), feed, model, quick=quick, actor=actor_name(actor), only=allowed, most=most)
     console.show(result, as_json, lambda: console.pairs(telling.update_title(result), telling.update_rows(result)))
     if result.blocked:
         raise typer.Exit(BLOCKED)
