@@ -212,7 +212,7 @@ def test_update_tells_its_result_and_exits_3_when_blocked(
         return UpdateResult(**{**vars(RESULT), "status": status})
 
     monkeypatch.setattr(pipelines.loop, "run_update", run_update)
-    outcome = dmmgov("update", "news.csv", "--as", "anna", "--quick", "--model", "m", "--only", "rag")
+    outcome = dmmgov("update", "news.csv", "--as", "anna", "--quick", "--model", "m", "--only", "rag", "--most", "8")
     assert outcome.code == code
     assert "gate locality" in outcome.out
     assert seen == {
@@ -222,6 +222,7 @@ def test_update_tells_its_result_and_exits_3_when_blocked(
         "quick": True,
         "actor": "anna",
         "only": ("rag",),
+        "most": 8,
     }
     as_json = dmmgov("update", "news.csv", "--json")
     assert as_json.code == code

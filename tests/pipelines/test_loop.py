@@ -16,6 +16,7 @@ from pipelines.auditing.card import write_card
 from pipelines.auditing.integrity import verify_home
 from pipelines.outcome import UpdateResult
 from pipelines.rollback import rollback
+from pipelines.route import RAG
 from pipelines.workplace import Workplace
 from registry.errors import InputError
 from registry.home import Home
@@ -109,6 +110,22 @@ def test_a_feed_becomes_a_release_and_every_row_has_its_outcome(bring: Bring) ->
     assert news.freshness_after["share"] == 1
     assert {gate["guard"]: gate["decision"] for gate in news.gates} == {"freshness": "pass", "retrieval": "pass"}
     assert UpdateResult.from_dict(news.to_dict()) == news
+
+
+@pytest.mark.parametrize(
+    ("quick", "most", "written"),
+    [(False, None, 60), (False, 0, 0), (False, 2, 2), (True, 2, 2), (True, None, 3), (True, 9, 3)],
+)
+def test_the_least_limit_says_how_many_facts_go_into_the_weights(
+    make_home: Callable[[str], Home], model: str, tmp_path: Path, quick: bool, most: int | None, written: int
+) -> None:
+    path = tmp_path / "world.csv"
+    path.write_text(WORLD, encoding="utf-8")
+    with Workplace.opened(make_home("home"), model, "tester", AT) as place:
+        routed = steps.route(place, steps.admit(place, steps.read(place, path)), quick, None, most)
+    fit = sum("the weights have room" in way.reason or way.editor != RAG for way in routed.routes)
+    assert 9 < fit < 60
+    assert sum(way.editor != RAG for way in routed.routes) == min(written, fit)
 
 
 def test_answers_follow_valid_time_and_the_release(bring: Bring) -> None:
