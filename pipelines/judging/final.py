@@ -3,8 +3,8 @@
 Everything here is asked once of what is left of the batch, after repair.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,16 +114,13 @@ def read_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> t
     return likelihoods(loaded, texts_read(place, quick))
 
 
-@contextmanager
-def meanwhile(loaded: "LoadedModel | None", task: Callable[[], T]) -> Iterator[Callable[[], T]]:
+def meanwhile(loaded: "LoadedModel | None", task: Callable[[], T]) -> AbstractContextManager[Callable[[], T]]:
     """Let the model write beside what it is asked in the block; see `editors.workers.beside`."""
     if loaded is None:
-        yield task
-        return
+        return nullcontext(task)
     from editors.workers import beside
 
-    with beside(loaded.model.device, task) as later:
-        yield later
+    return beside(loaded.model.device, task)
 
 
 def long_texts(place: Workplace, loaded: "LoadedModel | None", quick: bool) -> tuple[str, ...]:

@@ -123,6 +123,27 @@ def test_what_must_not_move_is_asked_once_when_the_batch_is_settled() -> None:
     assert after == [(item.prompt, ("a", "c")) for item in UNTOUCHED]
 
 
+def test_what_was_seen_before_the_batch_was_settled_is_asked_again_and_nothing_twice() -> None:
+    """a is said beside b and c, and no more once b, which is never said, has been taken out."""
+    world = World({}, mute={"b"})
+    table, written = bench(world)
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    class Turning(Scripted):
+        def now(self, questions: Iterable[Question]) -> dict[str, str]:
+            questions = list(questions)
+            asked.extend((item.prompt, self.world.on) for item in questions if self.world.on)
+            self.world.mute = {"b"} if "b" in self.world.on else {"a"}
+            return super().now(questions)
+
+    repaired = replace(table, asker=Turning(table.asker.loaded, world=world)).repair(written)
+    assert set(repaired.written.moved) == {"a", "b"}
+    assert [item.fact_id for item in repaired.final if item.kind == "efficacy"] == ["c"]
+    assert len(asked) == len(set(asked)), "no question is asked twice in one state of the batch"
+    final = {prompt for prompt, on in asked if on == ("c",)}
+    assert final == {item.prompt for item in repaired.final}, "what counts was asked in the final state"
+
+
 def test_a_fact_that_is_not_answered_goes_to_the_index_with_its_prompt() -> None:
     table, written = bench(World({}, mute={"b"}))
     repaired = table.repair(written)
