@@ -118,6 +118,8 @@ def _decode(model: Any, batch: Sequence[Row], rules: Rules) -> None:
     """Let the rows of one batch speak until each has ended."""
     import torch
 
+    from editors.workers import go_on
+
     # Named, not counted: rows that a slice leaves strided reach the vocabulary one by one, ten times as slowly.
     last = {"logits_to_keep": torch.tensor([-1], device=model.device)}
     options = last if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
@@ -126,6 +128,7 @@ def _decode(model: Any, batch: Sequence[Row], rules: Rules) -> None:
         step, seen = _padded(active, model.device)
         places = (seen.cumsum(-1) - 1).clamp(min=0)  # (rows, tokens)
         while True:
+            go_on()
             inputs = {"input_ids": step, "attention_mask": seen, "position_ids": places}
             out = model(**inputs, past_key_values=cache, use_cache=True, **options)
             cache = out.past_key_values

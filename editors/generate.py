@@ -108,7 +108,7 @@ def token_nll(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[tuple[fl
     """
     import torch
 
-    from editors.workers import side_by_side
+    from editors.workers import go_on, side_by_side
 
     size = min(WINDOW, getattr(model.config, "max_position_embeddings", None) or WINDOW)
 
@@ -116,6 +116,7 @@ def token_nll(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[tuple[fl
         ids = tokenizer(text, verbose=False)["input_ids"]
         total, count = 0.0, 0
         for start in range(0, len(ids), size):
+            go_on()
             piece = torch.tensor([ids[start : start + size]], device=model.device)
             if piece.shape[1] > 1:
                 with torch.inference_mode():

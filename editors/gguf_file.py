@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
+
+_ONE_AT_A_TIME = RLock()
+"""The reader and the collector are the process's; two threads would give back each other's."""
 
 
 @contextmanager
@@ -11,7 +15,7 @@ def reading_gguf(of_gguf: bool = True) -> Iterator[None]:
 
     transformers reads it anew for the config, the weights and the tokenizer, and maps its names anew for every module;
     the reader cuts a memory map into hundreds of thousands of pieces, each an object that numpy makes in Python; and
-    the collector would walk millions of small objects again and again.
+    the collector would walk millions of small objects again and again. A second thread waits until the first has read.
 
     Args:
         of_gguf: whether such a file is read at all; nothing changes otherwise.
@@ -24,18 +28,19 @@ def reading_gguf(of_gguf: bool = True) -> Iterator[None]:
         yield
         return
     gguf: Any = import_module("gguf")
-    was = gc.isenabled()
-    asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
-    gc.disable()
-    try:
-        gguf.GGUFReader = cache(_of_plain_data(asked["GGUFReader"]))
-        gguf.get_tensor_name_map = cache(asked["get_tensor_name_map"])
-        yield
-    finally:
-        for name, read in asked.items():
-            setattr(gguf, name, read)
-        if was:
-            gc.enable()
+    with _ONE_AT_A_TIME:
+        was = gc.isenabled()
+        asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+        gc.disable()
+        try:
+            gguf.GGUFReader = cache(_of_plain_data(asked["GGUFReader"]))
+            gguf.get_tensor_name_map = cache(asked["get_tensor_name_map"])
+            yield
+        finally:
+            for name, read in asked.items():
+                setattr(gguf, name, read)
+            if was:
+                gc.enable()
 
 
 def _of_plain_data(reader: Any) -> Any:

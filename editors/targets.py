@@ -5,11 +5,11 @@ ROME (arXiv 2202.05262) section 3.1, equation 4, and MEMIT (2210.07229) equation
     delta* = argmin over delta of  mean over contexts of -log P[object | context, h + delta]
              + drift KL(P[. | "{subject} is a", h + delta] || P[. | "{subject} is a", h])  + decay |delta|^2 / |h|^2
 
-The same function as running the whole model with h + delta at that token, computed with less work: the hidden states
-below the edit layer are computed once; tokens before the subject's last one cannot see delta, so that their keys and
-values are computed once for all layers above; only scored positions reach the vocabulary; a fact that has converged
-leaves the batch. Lengths are relative to |h|, so that the same numbers serve residual streams of any size. The order
-of KL's arguments is that of the authors' code.
+The same function as running the whole model with h + delta at that token, with less work: hidden states below the edit
+layer are computed once; tokens before the subject's last one cannot see delta, so that their keys and values are
+computed once for all layers above; only scored positions reach the vocabulary; a fact that has converged leaves the
+batch. Lengths are relative to |h|, so that the same numbers serve residual streams of any size. KL's arguments are
+ordered as in the authors' code.
 """
 
 import math
@@ -23,7 +23,7 @@ from torch import Tensor
 from editors.frame import Frame, Output, Scores, starts_of
 from editors.layouts import Layout
 from editors.rows import Contexts, Group, Row
-from editors.workers import side_by_side, side_by_side_rows
+from editors.workers import go_on, side_by_side, side_by_side_rows
 from registry.progress import track
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -198,6 +198,7 @@ def _fit_batch(frame: Frame, groups: Sequence[Group], config: TargetConfig, reac
     since: dict[int, int] = {}
     done: dict[int, Target] = {}
     for step in range(config.steps + 1):
+        go_on()
         delta = (u * scale).requires_grad_()
         state = evaluate(frame, scores, delta, length, initial, config)
         initial = state.initial

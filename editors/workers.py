@@ -7,11 +7,29 @@ Which rows are in a batch, and with it the last bits of what is computed, depend
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event, local
 from typing import Any, TypeVar
 
 import torch
 
 T = TypeVar("T")
+_here = local()
+"""Of a worker's thread: `unwanted`, the event that says that nobody waits for it any more."""
+
+
+class Abandoned(Exception):
+    """Nobody waits for what this thread makes: the work that it is a part of was interrupted or has failed."""
+
+
+def go_on() -> None:
+    """To be called at every step of a long task, so that Ctrl-C need not wait for its end.
+
+    Raises:
+        Abandoned: in a thread of `side_by_side` or `beside` whose block has been left by an exception.
+    """
+    unwanted = getattr(_here, "unwanted", None)
+    if unwanted is not None and unwanted.is_set():
+        raise Abandoned
 
 
 @contextmanager
@@ -26,11 +44,8 @@ def side_by_side(device: torch.device, tasks: int) -> Iterator[Callable[..., Ite
     if device.type != "cpu" or tasks < 2:
         yield map
         return
-    try:
-        with ThreadPoolExecutor(min(threads, tasks), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)
+    with _workers(min(threads, tasks)) as pool:
+        yield pool.map
 
 
 @contextmanager
@@ -51,11 +66,30 @@ def beside(device: torch.device, task: Callable[[], T]) -> Iterator[Callable[[],
     if device.type != "cpu" or threads < 2:
         yield task
         return
+    with _workers(1) as pool:
+        later = pool.submit(task)
+        torch.set_num_threads(threads - 1)
+        yield later.result
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads of one core each; an exception in the block ends their tasks at the next `go_on`."""
+    threads = torch.get_num_threads()
+    unwanted = Event()
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        _here.unwanted = unwanted
+
     try:
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            later = pool.submit(task)
-            torch.set_num_threads(threads - 1)
-            yield later.result
+        with ThreadPoolExecutor(count, initializer=begin) as pool:
+            try:
+                yield pool
+            except BaseException:  # Ctrl-C as well
+                unwanted.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     finally:
         torch.set_num_threads(threads)
 

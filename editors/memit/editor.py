@@ -8,7 +8,7 @@ relative to |h|.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ from editors.fitting import (
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
-from editors.memit.solve import basis_and_gram, null_basis_and_gram, null_space, share
+from editors.memit.solve import basis_and_gram, metric_factor, null_basis_and_gram, null_space, share
 from editors.moments import Moments
 from editors.norms import reach_of
 from editors.rows import Group, Row, group_requests
@@ -92,19 +92,30 @@ class MemitEditor:
 
 @dataclass(frozen=True)
 class _Metric:
-    """What a change costs: text's second moments and the keys that shall not move, by layer."""
+    """What a change costs: text's second moments and the keys that shall not move, by layer.
+
+    What is `prepared` of them, by layer, does not depend on the edits and serves every correction: the factor of the
+    metric ("memit") or the null space ("alphaedit").
+    """
 
     config: MemitConfig
     moments: Moments
     kept: Mapping[int, Tensor]
+    prepared: dict[int, Tensor] = field(default_factory=dict)
 
     def solved(self, layer: int, keys: Tensor) -> tuple[Tensor, Tensor]:
         """U^T and G of the keys of one layer."""
-        moment, kept = self.moments.regularised(layer), self.kept[layer]
+        if layer not in self.prepared:
+            self.prepared[layer] = self._prepare(self.moments.regularised(layer), self.kept[layer])
         if self.config.objective == "memit":
-            return basis_and_gram(moment, keys, self.config.weight, kept)
+            return basis_and_gram(self.prepared[layer], keys)
+        return null_basis_and_gram(self.prepared[layer], keys, self.config.ridge, self.kept[layer])
+
+    def _prepare(self, moment: Tensor, kept: Tensor) -> Tensor:
+        if self.config.objective == "memit":
+            return metric_factor(moment, self.config.weight, kept)
         used = torch.addmm(moment, kept, kept.t(), alpha=1 / self.config.weight)
-        return null_basis_and_gram(null_space(used, self.config.threshold), keys, self.config.ridge, kept)
+        return null_space(used, self.config.threshold)
 
 
 def _solve(

@@ -13,20 +13,30 @@ import torch
 from torch import Tensor
 
 
-def basis_and_gram(moment: Tensor, keys: Tensor, weight: float, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """U^T and G.
+def metric_factor(moment: Tensor, weight: float, kept: Tensor | None = None) -> Tensor:
+    """Lower Cholesky factor of lambda C + K_p K_p^T, which does not depend on the edits' keys: one serves every solve.
 
     Args:
         moment: C with its ridge, (d_in, d_in) float64.
-        keys: K, (d_in, n) float64.
         weight: lambda.
         kept: keys that shall not move, (d_in, m) float64; each counts by its squared length beside lambda C.
+    """
+    metric = moment * weight if kept is None else torch.addmm(moment * weight, kept, kept.t())
+    factor: Tensor = torch.linalg.cholesky(metric)
+    return factor
+
+
+def basis_and_gram(factor: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """U^T and G.
+
+    Args:
+        factor: see `metric_factor`.
+        keys: K, (d_in, n) float64.
 
     Returns:
         U^T (n, d_in) and G (n, n), float64.
     """
-    metric = moment * weight if kept is None else torch.addmm(moment * weight, kept, kept.t())
-    return _through(torch.cholesky_solve(keys, torch.linalg.cholesky(metric)), keys)
+    return _through(torch.cholesky_solve(keys, factor), keys)
 
 
 def null_space(moment: Tensor, threshold: float) -> Tensor:

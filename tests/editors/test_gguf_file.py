@@ -1,5 +1,8 @@
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import gguf
@@ -47,9 +50,33 @@ def test_a_header_is_read_once_and_the_reader_is_given_back(monkeypatch: pytest.
     assert read == ["one", "other", "one"]
 
 
+def test_two_threads_read_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader: Any = list
+    monkeypatch.setattr(gguf, "GGUFReader", reader)
+    came, left, order = Event(), Event(), list[str]()
+
+    def second() -> None:
+        came.set()
+        with reading_gguf():
+            order.append("second")
+            assert left.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        with reading_gguf():
+            later = pool.submit(second)
+            assert came.wait(60)
+            sleep(0.2)  # room to come in, if it could
+            order.append("first")
+        left.set()
+        later.result()
+    assert order == ["first", "second"]
+    assert gguf.GGUFReader is reader
+    assert gc.isenabled()
+
+
 def test_what_is_read_from_a_plain_array_is_what_the_memory_map_holds(small_file: Path) -> None:
     usual: Any = gguf.GGUFReader(small_file)
-    with reading_gguf(), reading_gguf():  # as two threads may come to do
+    with reading_gguf(), reading_gguf():  # one within the other
         quick: Any = gguf.GGUFReader(small_file)
     assert isinstance(usual.data, np.memmap)
     assert type(quick.data) is np.ndarray

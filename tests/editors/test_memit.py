@@ -17,7 +17,7 @@ from editors.keys import SubjectStream
 from editors.layouts import layout_of
 from editors.memit.config import MemitConfig
 from editors.memit.editor import MemitEditor
-from editors.memit.solve import basis_and_gram, share
+from editors.memit.solve import basis_and_gram, metric_factor, share
 from editors.rows import group_requests, mention_rows
 from editors.targets import TargetConfig, fit_targets
 from editors.trace import inputs_of
@@ -38,7 +38,7 @@ def problem(d_in: int = 40, d_out: int = 24, n: int = 7) -> tuple[Tensor, Tensor
 @pytest.mark.parametrize("weight", [1.0, 150.0, 15000.0])
 def test_woodbury_equals_the_direct_solve(weight: float) -> None:
     moment, keys, residual = problem()
-    basis, gram = basis_and_gram(moment, keys, weight)
+    basis, gram = basis_and_gram(metric_factor(moment, weight), keys)
     woodbury = residual @ torch.linalg.solve(torch.eye(7, dtype=torch.float64) + gram, basis)
     direct = torch.linalg.solve(weight * moment + keys @ keys.t(), keys @ residual.t()).t()
     assert float((woodbury - direct).abs().max() / direct.abs().max()) < 1e-10
@@ -46,7 +46,7 @@ def test_woodbury_equals_the_direct_solve(weight: float) -> None:
 
 def test_the_solution_is_where_the_least_squares_gradient_vanishes() -> None:
     moment, keys, residual = problem()
-    basis, gram = basis_and_gram(moment, keys, 3.0)
+    basis, gram = basis_and_gram(metric_factor(moment, 3.0), keys)
     delta = (residual @ torch.linalg.solve(torch.eye(7, dtype=torch.float64) + gram, basis)).requires_grad_()
 
     def objective(change: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def test_the_solution_is_where_the_least_squares_gradient_vanishes() -> None:
 
 def test_taking_facts_out_solves_the_smaller_problem_exactly() -> None:
     moment, keys, residual = problem()
-    change = LayerDelta.solved("w", False, "ridge", residual, *basis_and_gram(moment, keys, 2.0))
+    change = LayerDelta.solved("w", False, "ridge", residual, *basis_and_gram(metric_factor(moment, 2.0), keys))
     kept = [0, 2, 3, 6]
     small, few, wanted = change.subset("ridge", kept), keys[:, kept], residual[:, kept]
     direct = torch.linalg.solve(2.0 * moment + few @ few.t(), few @ wanted.t()).t()

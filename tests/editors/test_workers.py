@@ -1,9 +1,12 @@
+from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, get_ident
+from time import monotonic, sleep
 
 import pytest
 import torch
 
-from editors.workers import beside, shares, side_by_side_rows
+from editors.workers import Abandoned, beside, go_on, shares, side_by_side, side_by_side_rows
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")
 
@@ -73,3 +76,42 @@ def test_what_goes_wrong_in_it_is_told_and_the_cores_come_back(monkeypatch: pyte
     with pytest.raises(ValueError, match="mine"):
         later()
     assert given[-1] == 3
+
+
+def slow(begun: Event, ended: list[str], step: Callable[[], None]) -> None:
+    """A task of two seconds that says how it ended."""
+    until = monotonic() + 2
+    try:
+        while monotonic() < until:
+            begun.set()
+            sleep(0.01)
+            step()
+    except Abandoned:
+        ended.append("abandoned")
+        raise
+    ended.append("done")
+
+
+def interrupt(begun: Event) -> None:
+    """Ctrl-C, once a task has begun."""
+    assert begun.wait(60)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("three_cores")
+@pytest.mark.parametrize(("step", "how"), [(go_on, "abandoned"), (lambda: None, "done")])
+@pytest.mark.parametrize("where", ["beside", "side by side"])
+def test_an_interrupted_block_ends_what_runs_for_it(step: Callable[[], None], how: str, where: str) -> None:
+    """Ctrl-C in the block: the task ends at its next step; one that takes none (the control) is waited for."""
+    begun, ended = Event(), list[str]()
+    with suppress(KeyboardInterrupt):
+        if where == "beside":
+            with beside(CPU, lambda: slow(begun, ended, step)):
+                interrupt(begun)
+        else:
+            with side_by_side(CPU, 9) as run:
+                run(lambda _: slow(begun, ended, step), range(9))
+                interrupt(begun)
+    assert set(ended) == {how}
+    assert len(ended) == (1 if where == "beside" else 3), "those that had not begun never do"
+    go_on()  # this thread is nobody's worker
