@@ -8,7 +8,7 @@ off where it does, because the edit acts there as well; so the subject's token c
 Nothing but the requests and the model is looked at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 from editors.delta import deltas_on
 from editors.layouts import Layout
 from editors.norms import slopes
-from editors.others import MORE_NAMES, Placed, placed
+from editors.others import MORE_NAMES, placed
 from editors.rows import Group
 from editors.subject import subject_span
 from editors.trace import inputs_of
@@ -41,8 +41,6 @@ class BystanderConfig:
             that room is left for the edits.
         weight: what the key of another name, and of the subject in its own object, counts, against 1 for the key of an
             edit.
-        around: what the key of every other place in those sentences counts: what an edit does there, before and behind
-            the name, hurts as many answers as what it does at the name itself.
         earlier: what the key of an earlier edit counts.
         seed: decides which names stand in which sentences.
     """
@@ -51,13 +49,12 @@ class BystanderConfig:
     each: int = 60
     share: float = 0.8
     weight: float = 2.0
-    around: float = 0.0
     earlier: float = 1.0
     seed: int = 0
 
 
-def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[Placed]:
-    """The requests' sentences about other names; each once, at most `most`.
+def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[tuple[int, ...]]:
+    """The requests' sentences about other names, as tokens up to the name's last one; each once, at most `most`.
 
     A name that holds an edited subject, or is held by one, is left out. Which sentences are taken is drawn for each on
     its own, so that one request more or less changes little.
@@ -73,7 +70,8 @@ def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed:
     )
     pairs = [(form, name) for form in forms for name in names]
     pairs.sort(key=lambda pair: Random(f"{seed}:{pair[0]}:{pair[1]}").random())
-    return list(dict.fromkeys(placed(tokenizer, form, name) for form, name in pairs[:most]))
+    found = (placed(tokenizer, form, name) for form, name in pairs[:most])
+    return list(dict.fromkeys(one.tokens[: one.place + 1] for one in found))
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -84,11 +82,6 @@ def _overlap(one: str, other: str) -> bool:
 def contexts_of(groups: Sequence[Group]) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Each group's contexts as tokens up to the subject's last one: what a delta keeps for later edits."""
     return tuple(tuple(dict.fromkeys(row.tokens[: row.subject + 1] for row in group.answer_rows)) for group in groups)
-
-
-def _around(others: Sequence[Placed]) -> Iterator[tuple[int, ...]]:
-    """The sentences up to each of their tokens."""
-    return (one.tokens[: place + 1] for one in others for place in range(len(one.tokens)))
 
 
 def echoes(groups: Sequence[Group]) -> list[tuple[int, ...]]:
@@ -146,22 +139,17 @@ def kept_keys(
     room = int(config.share * width)
     own = echoes(groups)[:room] if config.weight else []
     most = min(config.most, config.each * len(written), room - len(own))
-    others = bystanders(tokenizer, written, most, config.seed) if config.weight or config.around else []
-    counts = {
-        **dict.fromkeys(_around(others) if config.around else (), config.around),
-        **dict.fromkeys(earlier_contexts(model, groups), config.earlier),
-        **dict.fromkeys([*(one.tokens[: one.place + 1] for one in others), *own], config.weight),
-    }
-    counts = {context: count for context, count in counts.items() if count}
-    keys = keys_at_end(model, layout, layers, list(counts))
-    scale = torch.tensor(list(counts.values()), dtype=torch.float64).sqrt()
+    others = [*bystanders(tokenizer, written, most, config.seed), *own] if config.weight else []
+    earlier = earlier_contexts(model, groups) if config.earlier else []
+    scale = torch.tensor([config.weight] * len(others) + [config.earlier] * len(earlier), dtype=torch.float64).sqrt()
+    keys = keys_at_end(model, layout, layers, [*others, *earlier])
     if not all(bool(torch.isfinite(found).all()) for found in keys.values()):
         raise EditError("expected finite hidden states, got NaN or infinity; check the model's weights")
-    factors = {
+    counts = {
         layer: scale * slopes(layout.post_norm(model, layer), layout.down_weight(model, layer), found.t())
         for layer, found in keys.items()
     }
-    return {layer: found * factors[layer] for layer, found in keys.items()}
+    return {layer: found * counts[layer] for layer, found in keys.items()}
 
 
 def keys_at_end(
@@ -170,38 +158,22 @@ def keys_at_end(
     """What the down-projections of some blocks are given at the last token of each context.
 
     Returns:
-        (d_in, contexts) float64 on the CPU, by layer. Contexts of one length run together, unpadded; one that begins
-        another is read in passing.
+        (d_in, contexts) float64 on the CPU, by layer. Contexts of one length run together, unpadded.
     """
     modules = {layer: layout.down_module(model, layer) for layer in layers}
     device = model.get_input_embeddings().weight.device
     widths = {layer: layout.down_weight(model, layer).shape[1] for layer in layers}
     keys = {layer: torch.zeros(widths[layer], len(contexts), dtype=torch.float64) for layer in layers}
-    rows = sorted(_in_passing(contexts).items(), key=lambda row: len(row[0]))
+    order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
     begin = 0
-    while begin < len(rows):
-        length = len(rows[begin][0])
-        batch = [row for row in rows[begin : begin + ROWS] if len(row[0]) == length]
-        ids = torch.tensor([tokens for tokens, _ in batch], device=device)
+    while begin < len(order):
+        length = len(contexts[order[begin]])
+        batch = [index for index in order[begin : begin + ROWS] if len(contexts[index]) == length]
+        ids = torch.tensor([list(contexts[index]) for index in batch], device=device)
         with torch.no_grad(), inputs_of(modules) as seen:
             model.base_model(input_ids=ids, use_cache=False)
-        at = [(row, len(contexts[index]) - 1, index) for row, (_, held) in enumerate(batch) for index in held]
-        owners, places, indices = (list(column) for column in zip(*at, strict=True))
         for layer, found in seen.items():
-            taken = found.reshape(len(batch), length, -1)[owners, places]
-            keys[layer][:, indices] = taken.to("cpu", torch.float64).t()
+            last = found.reshape(len(batch), length, -1)[:, -1]
+            keys[layer][:, batch] = last.to("cpu", torch.float64).t()
         begin += len(batch)
     return keys
-
-
-def _in_passing(contexts: Sequence[Sequence[int]]) -> dict[tuple[int, ...], list[int]]:
-    """The contexts that begin no other one, each with the places of those that it begins with, its own included."""
-    rows: dict[tuple[int, ...], list[int]] = {}
-    longest: tuple[int, ...] = ()
-    # Backwards, so that those which a context begins, which follow it in this order, come before it.
-    for index in sorted(range(len(contexts)), key=lambda index: tuple(contexts[index]), reverse=True):
-        context = tuple(contexts[index])
-        if longest[: len(context)] != context:
-            longest = context
-        rows.setdefault(longest, []).append(index)
-    return rows

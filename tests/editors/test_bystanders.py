@@ -72,7 +72,7 @@ def test_alphaedit_equals_its_equation() -> None:
 
 def test_bystanders_are_the_sentences_about_other_names(lab: Any, tiny_llama: Any) -> None:
     tokenizer = tiny_llama.tokenizer
-    texts = [tokenizer.decode(list(one.tokens)) for one in bystanders(tokenizer, lab.requests(), 1000, 0)]
+    texts = [tokenizer.decode(list(tokens)) for tokens in bystanders(tokenizer, lab.requests(), 1000, 0)]
     assert "The capital of Kenya" in texts
     assert "The largest city of Isaac Newton" in texts
     assert not any("New Zealand" in text for text in texts), "an edited subject is none"
@@ -83,7 +83,7 @@ def test_bystanders_are_the_sentences_about_other_names(lab: Any, tiny_llama: An
 
 def test_keys_at_the_end_are_what_the_matrix_is_given(tiny_gpt2: Any) -> None:
     model, layout = tiny_gpt2.model, layout_of(tiny_gpt2.model)
-    contexts = [(5, 6, 7), (9,), (8, 3, 4), (5, 6), (5, 6, 7), (5,), (8, 3, 4, 2)]  # most begin another one
+    contexts = [(5, 6, 7), (9,), (8, 3, 4)]
     found = keys_at_end(model, layout, (0, 2), contexts)
     for index, context in enumerate(contexts):
         modules = {0: layout.down_module(model, 0), 2: layout.down_module(model, 2)}
@@ -135,39 +135,6 @@ def test_an_edit_keeps_clear_of_its_own_subject_in_the_object(lab: Any, tiny_lla
     assert torch.equal(kept, 2 * keys_at_end(model, layout, (1,), [echo])[1])
     none = kept_keys(model, tokenizer, layout, (1,), [request], groups, replace(config, weight=0.0))[1]
     assert none.shape[1] == 0
-
-
-def test_every_place_of_a_sentence_about_another_name_may_count(tiny_llama: Any) -> None:
-    tokenizer, model, layout = tiny_llama.tokenizer, tiny_llama.model, layout_of(tiny_llama.model)
-    request = EditRequest(Fact("Chad", "capital", "Rome"), "ADD", "In Chad, the capital is", ("Rome",))
-    groups, _ = group_requests(tokenizer, [request], prefixes=0, paraphrases=0, seed=0)
-    config = BystanderConfig(most=5, weight=4.0, around=9.0)
-    others = bystanders(tokenizer, [request], 5, config.seed)
-    names = [one.tokens[: one.place + 1] for one in others]
-    places = {one.tokens[: place + 1] for one in others for place in range(len(one.tokens))}
-    wanted = {context: 2.0 if context in names else 3.0 for context in places}
-    keys = keys_at_end(model, layout, (1,), list(wanted))[1] * torch.tensor(list(wanted.values()))
-    kept = kept_keys(model, tokenizer, layout, (1,), [request], groups, config)[1]
-    assert len(names) == 5 < len(places) == kept.shape[1]
-    assert torch.allclose(kept @ kept.t(), keys @ keys.t())
-    alone = kept_keys(model, tokenizer, layout, (1,), [request], groups, replace(config, around=0.0))[1]
-    assert alone.shape[1] == 5, "else the names alone count"
-
-
-def test_an_edit_keeps_clear_of_what_stands_around_a_name(lab: Any, tiny_llama: Any) -> None:
-    tokenizer, model, layout = tiny_llama.tokenizer, tiny_llama.model, layout_of(tiny_llama.model)
-    (first, *_), targets = lab.requests(), replace(lab.targets, paraphrases=0)
-    request = replace(first, paraphrases=("The largest city of New Zealand is",))  # only its bystanders are looked at
-    behind = [one.tokens for one in bystanders(tokenizer, [request], 20, 0) if one.place < len(one.tokens) - 1]
-    moved = {}
-    for around in (0.0, 100.0):
-        config = settings(lab, tiny_llama, targets=targets, bystanders=BystanderConfig(most=20, around=around))
-        delta = MemitEditor().fit(model, tokenizer, [request], config)
-        assert delta.fact_ids == (request.fact.id,)
-        keys = keys_at_end(model, layout, config.layers, behind)
-        changes = [one.left.double() @ (one.right.double() @ keys[i]) for i, one in enumerate(delta.layers)]
-        moved[around] = float(sum(change.norm() for change in changes))
-    assert moved[100.0] < 0.5 * moved[0.0]
 
 
 def test_a_fact_that_is_written_anew_is_not_kept(lab: Any, tiny_llama: Any) -> None:
