@@ -8,8 +8,7 @@ ROME (arXiv 2202.05262) section 3.1, equation 4, and MEMIT (2210.07229) equation
 The same function as running the whole model with h + delta at that token, with less work: hidden states below the edit
 layer are computed once; tokens before the subject's last one cannot see delta, so that their keys and values are
 computed once for all layers above; only scored positions reach the vocabulary; a fact that has converged leaves the
-batch. Lengths are relative to |h|, so that the same numbers serve residual streams of any size. KL's arguments are
-ordered as in the authors' code.
+batch. Lengths are relative to |h|, so that the same numbers serve any stream. KL is as in the authors' code.
 """
 
 import math
