@@ -112,6 +112,7 @@ class _Metric:
         return null_basis_and_gram(self.prepared[layer], keys, self.config.ridge, self.kept[layer])
 
     def _prepare(self, moment: Tensor, kept: Tensor) -> Tensor:
+        """What one layer has `prepared`."""
         if self.config.objective == "memit":
             return metric_factor(moment, self.config.weight, kept)
         used = torch.addmm(moment, kept, kept.t(), alpha=1 / self.config.weight)
