@@ -1,8 +1,10 @@
 """The Prefect flow of a request: suspended until the ledger says that it is approved, rejected, withdrawn or expired.
 
 A suspended flow occupies nothing and survives restarts of server and worker; when it is woken it runs again from the
-top. So it keeps nothing of its own: every time it reads the ledger, and acts or goes back to sleep. The input by which
-Prefect wakes it is a knock at the door: anybody who reaches the server may knock, and nothing follows from it.
+top. So it keeps nothing of its own: every time it reads the ledger, and acts or goes back to sleep. To be woken is a
+knock at the door: anybody who reaches the server may knock, and nothing follows from it. It waits for no input, since
+Prefect stores what an input must look like after it has said that the run is suspended, and turns away whoever knocks
+in between.
 
 `serve_requests` starts a flow for every open request and wakes those for which something was decided, also where the
 command that decided could not reach the server.
@@ -17,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, suspend_flow_run
-from prefect.input import RunInput
 
 from pipelines.requests.asking import expiry_of, open_requests, ready, state_of
 from pipelines.requests.waking import DEPLOYMENT, FLOW, Bell
@@ -33,12 +34,6 @@ GRACE_S = 86400
 
 Wait = Callable[[int, int], Any]
 """Suspends: which time it is, and for how many seconds at most."""
-
-
-class WakeUp(RunInput):
-    """What a flow is woken with; it is not looked at."""
-
-    note: str = ""
 
 
 @flow(name=FLOW, flow_run_name="request {number}", validate_parameters=True, persist_result=False)
@@ -59,7 +54,7 @@ def await_approval(home: str, number: int, actor: str = "schedule") -> dict[str,
     """
 
     def suspend(turn: int, seconds: int) -> None:
-        suspend_flow_run(wait_for_input=WakeUp, timeout=seconds, key=f"look-{turn}")
+        suspend_flow_run(timeout=seconds, key=f"look-{turn}")
 
     return settle(Home.at(Path(home)), number, actor, suspend)
 

@@ -6,11 +6,12 @@ importing Prefect for one call would cost every command a second.
 
 import json
 import os
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from registry.digests import digest_bytes
@@ -20,6 +21,9 @@ API_URL, AUTH = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"
 FLOW, DEPLOYMENT = "request", "approval"
 ANSWER_S = 5.0
 """Seconds after which a server that does not answer is left alone."""
+BUSY, AGAIN_S = frozenset({429, 503}), 0.2
+"""What a server says that should be asked again, as Prefect's does while another of its transactions holds SQLite; and
+the seconds until then."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Bell:
         return cls(url.rstrip("/"), os.environ.get(AUTH, "")) if url else None
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Any:
-        """What it answers to one POST.
+        """What it answers to a POST; a server that says that it is busy is asked again, for `ANSWER_S` in all.
 
         Raises:
             OSError: it does not answer, or not as expected.
@@ -50,11 +54,17 @@ class Bell:
         if self.auth:
             headers["authorization"] = f"Basic {b64encode(self.auth.encode()).decode()}"
         request = Request(f"{self.url}{path}", data=json.dumps(body).encode(), headers=headers)
-        try:
-            with build_opener(ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
-                return json.load(answer)
-        except ValueError as error:
-            raise URLError(f"no JSON: {error}") from error
+        end = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                with build_opener(ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
+                    return json.load(answer)
+            except HTTPError as error:
+                if error.code not in BUSY or time.monotonic() > end:
+                    raise
+            except ValueError as error:
+                raise URLError(f"no JSON: {error}") from error
+            time.sleep(AGAIN_S)
 
     def waiting(self, home: Home) -> dict[str, int]:
         """Suspended flow runs of a home: the request of each, by the run's id."""
@@ -73,7 +83,7 @@ class Bell:
 
     def ring(self, run: str) -> bool:
         """Resume a suspended flow run; whether the server took it."""
-        answer = self.ask(f"/flow_runs/{run}/resume", {"run_input": {"note": "look into the ledger"}})
+        answer = self.ask(f"/flow_runs/{run}/resume", {})
         return bool(answer["status"] == "ACCEPT")
 
 

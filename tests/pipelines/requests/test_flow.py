@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -105,12 +105,15 @@ class FakePrefect(BaseHTTPRequestHandler):
 
     asked: list[tuple[str, dict[str, Any]]]
     runs: list[dict[str, Any]]
+    busy: set[str]
+    """Paths that are refused as busy the first time."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         type(self).asked.append((self.path, body))
         answer: Any = self.runs if self.path.endswith("/filter") else {"status": "ACCEPT"}
-        self.send_response(200)
+        self.send_response(503 if self.path in self.busy else 200)
+        self.busy.discard(self.path)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
@@ -119,9 +122,11 @@ class FakePrefect(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_prefect(runs: list[dict[str, Any]]) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
+def fake_prefect(
+    runs: list[dict[str, Any]], busy: tuple[str, ...] = ()
+) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
     taken: list[tuple[str, dict[str, Any]]] = []
-    handler = type("Handler", (FakePrefect,), {"asked": taken, "runs": runs})
+    handler = type("Handler", (FakePrefect,), {"asked": taken, "runs": runs, "busy": set(busy)})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -143,6 +148,18 @@ def test_a_decision_wakes_the_flow_of_its_request_and_no_other(home: Home, monke
         monkeypatch.setenv("PREFECT_API_URL", url)
         assert wake(home, 1) == 1
     assert [path for path, _ in asked] == ["/api/flow_runs/filter", "/api/flow_runs/a/resume"]
+
+
+def test_a_busy_server_is_asked_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    resume, run = "/api/flow_runs/a/resume", {"id": "a", "parameters": {"home": str(home.root), "number": 1}}
+    with fake_prefect([run], busy=(resume,)) as (url, asked):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        assert wake(home, 1) == 1
+    assert [path for path, _ in asked] == ["/api/flow_runs/filter", resume, resume]
+    monkeypatch.setattr("pipelines.requests.waking.BUSY", frozenset())
+    with fake_prefect([run], busy=(resume,)) as (url, _):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        assert wake(home, 1) == 0, "what is refused for another reason is not asked for again"
 
 
 def test_without_a_server_nothing_is_woken_and_nothing_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +210,23 @@ def serving(home: Home, port: int, look_s: float) -> Iterator[subprocess.Popen[b
         process.communicate(timeout=10)
 
 
-def awaited(port: int, state: str, wait_s: float = 120.0, after: str = "") -> dict[str, Any]:
-    """The one run of the flow, once it is in a state that was entered after the state of id `after`."""
+def awaited(
+    port: int,
+    state: str,
+    wait_s: float = 120.0,
+    after: str = "",
+    knock: Callable[[], int] = lambda: 0,
+) -> dict[str, Any]:
+    """The one run of the flow, once it is in a state that was entered after the state of id `after`.
+
+    It is knocked at every 20 s: once in some eighty times Prefect took a knock and left the run asleep.
+    """
     bell, deadline, seen = Bell(f"http://127.0.0.1:{port}/api"), time.monotonic() + wait_s, ""
+    again = time.monotonic() + 20
     while time.monotonic() < deadline:
+        if time.monotonic() > again:
+            again = time.monotonic() + 20
+            knock()
         try:
             found = bell.ask("/flow_runs/filter", {"flows": {"name": {"any_": ["request"]}}})
         except (URLError, OSError):
@@ -226,17 +256,18 @@ def test_a_suspended_flow_outlives_its_server_and_its_worker(home: Home, monkeyp
     port = free_port()
     with serving(home, port, 0.5):
         first = awaited(port, "Suspended")
+        assert first["state"]["state_details"]["run_input_keyset"] is None, "Prefect refuses a knock until it is stored"
     gone(port)
     with serving(home, port, 600.0):
         assert awaited(port, "Suspended")["id"] == first["id"]
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
         monkeypatch.setattr("pipelines.requests.waking.ANSWER_S", 60.0)  # a busy machine is no dead server
         assert wake(home, 1) == 1, "a knock without a decision"
-        again = awaited(port, "Suspended", after=first["state_id"])
+        again = awaited(port, "Suspended", after=first["state_id"], knock=lambda: wake(home, 1))
         assert again["id"] == first["id"], "it looked into the ledger and went back to sleep"
         decide(home, 1, "reject", by="bob")
         assert wake(home, 1) == 1
-        assert awaited(port, "Completed")["id"] == first["id"]
+        assert awaited(port, "Completed", knock=lambda: wake(home, 1))["id"] == first["id"]
     with Ledger.open(home) as ledger:
         assert [entry.kind for entry in ledger.entries()][-1] == "request_rejected"
 
