@@ -202,8 +202,6 @@ def _data_digest(data: Path) -> str:
 
 def _plain_config(config: Any) -> dict[str, Any]:
     """The config's numbers, and folders by name; moments and texts are named elsewhere."""
-    if config is None:
-        return {}
     bare = replace(config, moments=None) if hasattr(config, "moments") else config
     kept = {name: value for name, value in asdict(bare).items() if name not in ("moments", "texts")}
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}

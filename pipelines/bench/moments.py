@@ -6,14 +6,13 @@ Their cost is counted apart from that of the edits, since they belong to the mod
 import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from editors import get_editor
 from editors.load import LoadedModel
 from registry.errors import InputError
 from registry.home import Home
-from registry.text import normalise
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _ATLAS = _PROJECT / "examples" / "atlas"
@@ -28,10 +27,10 @@ _RECORD = "moments.json"
 _KEY_CHARS = 32
 
 
-def config_of(editor: str, seed: int, path: Path | None = None) -> Any | None:
-    """The editor's config from a YAML file, its defaults where there is no such file; None if it has none.
+def config_of(editor: str, seed: int, path: Path | None = None) -> Any:
+    """The editor's config from a YAML file, its defaults where there is no such file.
 
-    A config that has a seed (its own or its targets') gets `seed`.
+    A config that has a seed (its own, its targets' or its training's) gets `seed`.
 
     Args:
         editor: name of the editor.
@@ -40,21 +39,16 @@ def config_of(editor: str, seed: int, path: Path | None = None) -> Any | None:
 
     Raises:
         InputError: the named file is missing or cannot be read as such a config.
+        UnknownNameError: there is no such editor.
     """
     if path is not None and not path.is_file():
         raise InputError("a YAML file of the editor's numbers", str(path), "name one that exists")
-    try:
-        module = import_module(f"editors.{editor}.config")
-    except ModuleNotFoundError:
-        return None
-    kind = next((item for name, item in vars(module).items() if normalise(name) == f"{editor}config"), None)
-    if kind is None:
-        return None
+    kind = get_editor(editor).config_type
     path = path or _PROJECT / "conf" / f"{editor}.yaml"
     config = kind.read(path) if path.is_file() and hasattr(kind, "read") else kind()
     names = {item.name for item in fields(config)}
-    if "targets" in names:
-        config = replace(config, targets=replace(config.targets, seed=seed))
+    for part in names & {"targets", "training"}:
+        config = replace(config, **{part: replace(getattr(config, part), seed=seed)})
     return replace(config, seed=seed) if "seed" in names else config
 
 
@@ -70,7 +64,7 @@ def with_moments(config: Any, loaded: LoadedModel, home: Home, texts: Path | Non
     Raises:
         InputError: there is no text to measure them on.
     """
-    if config is None or "moments" not in {item.name for item in fields(config)}:
+    if "moments" not in {item.name for item in fields(config)}:
         return config, {}
     from editors.moments import Moments, measure
 

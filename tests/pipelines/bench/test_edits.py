@@ -61,11 +61,17 @@ class Nudge:
             weight.copy_(kept)
 
 
+@dataclass(frozen=True)
+class NoNumbers:
+    """The config of an editor that has nothing to choose."""
+
+
 class NudgeEditor:
     """Notes on which model, and for which facts, it is asked to fit; an odd one out cannot be written."""
 
     name = "nudge"
     scope = "weights"
+    config_type = NoNumbers
     seen: list[tuple[str, tuple[str, ...]]]
 
     def fit(self, model: Any, tokenizer: Any, requests: Sequence[Any], config: Any = None) -> Nudge:
