@@ -32,7 +32,8 @@ from editors.svfit.config import SvfitConfig
 from editors.svfit.editor import SvfitEditor
 from editors.trained import Method, Result, TrainedConfig, fit_trained
 from editors.trained_delta import TrainedDelta
-from editors.training import Matrix, TrainingConfig, plain_loss
+from editors.training import Matrix, TrainingConfig
+from editors.windows import plain_loss
 
 RESAMPLES = 2000
 

@@ -45,7 +45,8 @@ def build(loaded: LoadedModel, planted: Planted, work: Path, epochs: float, lr: 
     """Train the adapters that are not in `work` yet; returns what each cost."""
     from editors.layouts import layout_of
     from editors.lora.config import LoraSettings
-    from editors.training import TrainingConfig, windows
+    from editors.training import TrainingConfig
+    from editors.windows import windows
 
     depth = len(layout_of(loaded.model).block_list(loaded.model))
     costs: dict[str, Any] = {}

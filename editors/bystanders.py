@@ -19,7 +19,7 @@ from torch import Tensor
 from editors.delta import deltas_on
 from editors.layouts import Layout
 from editors.norms import slopes
-from editors.others import MORE_NAMES, placed
+from editors.others import MORE_NAMES, Placed, placed
 from editors.rows import Group
 from editors.subject import subject_span
 from editors.trace import inputs_of
@@ -54,7 +54,12 @@ class BystanderConfig:
 
 
 def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[tuple[int, ...]]:
-    """The requests' sentences about other names, as tokens up to the name's last one; each once, at most `most`.
+    """The `sentences` as tokens up to the name's last one, each once."""
+    return list(dict.fromkeys(one.tokens[: one.place + 1] for one in sentences(tokenizer, requests, most, seed)))
+
+
+def sentences(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[Placed]:
+    """The requests' sentences about other names, at most `most`.
 
     A name that holds an edited subject, or is held by one, is left out. Which sentences are taken is drawn for each on
     its own, so that one request more or less changes little.
@@ -70,8 +75,7 @@ def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed:
     )
     pairs = [(form, name) for form in forms for name in names]
     pairs.sort(key=lambda pair: Random(f"{seed}:{pair[0]}:{pair[1]}").random())
-    found = (placed(tokenizer, form, name) for form, name in pairs[:most])
-    return list(dict.fromkeys(one.tokens[: one.place + 1] for one in found))
+    return [placed(tokenizer, form, name) for form, name in pairs[:most]]
 
 
 def _overlap(one: str, other: str) -> bool:

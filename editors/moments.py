@@ -20,7 +20,7 @@ from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
 from editors.norms import slopes
-from editors.trace import evaluating, inputs_of
+from editors.trace import evaluating, inputs_of, padded
 from registry.digests import digest_json
 from registry.errors import EditError, InputError, IntegrityError
 from registry.progress import track
@@ -181,7 +181,7 @@ def measure(
     count = 0
     with evaluating(model), torch.no_grad(), track("moments", len(pieces)) as advance:
         for batch in _batches(sorted(pieces, key=len)):
-            ids, real = _padded(batch, model.get_input_embeddings().weight.device)
+            ids, real = padded(batch, model.get_input_embeddings().weight.device)
             with inputs_of(modules) as seen:
                 model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
             for layer, keys in seen.items():
@@ -213,11 +213,3 @@ def _batches(pieces: Sequence[list[int]]) -> Iterable[list[list[int]]]:
         batch.append(piece)
     if batch:
         yield batch
-
-
-def _padded(pieces: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids padded at the right, where no real token can see it, and which are real; both (B, T)."""
-    longest = max(map(len, pieces))
-    ids = torch.tensor([[*piece, *[0] * (longest - len(piece))] for piece in pieces], device=device)
-    lengths = torch.tensor([len(piece) for piece in pieces], device=device)
-    return ids, torch.arange(longest, device=device)[None] < lengths[:, None]

@@ -178,3 +178,11 @@ def replaced(model: Any, name: str, value: Tensor) -> Iterator[None]:
         yield
     finally:
         parameter.data.copy_(original)
+
+
+def padded(pieces: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids padded at the right, where no real token can see it, and which are real; both (B, T)."""
+    longest = max(map(len, pieces))
+    ids = torch.tensor([[*piece, *[0] * (longest - len(piece))] for piece in pieces], device=device)
+    lengths = torch.tensor([len(piece) for piece in pieces], device=device)
+    return ids, torch.arange(longest, device=device)[None] < lengths[:, None]

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from editors.anchors import Anchors, take_down
 from editors.base import FactEffect
 from editors.config import read_config
 from editors.delta import parameters_digest
@@ -27,8 +28,8 @@ from editors.training import (
     projections,
     train,
     twin,
-    windows,
 )
+from editors.windows import windows
 from registry.errors import EditError
 from registry.records import EditRequest
 
@@ -124,7 +125,9 @@ def fit_trained(
         }
     held = [fact_id for fact_id in rows if fact_id not in effects]
     while held or len(packed):
-        attempt = _attempt(kind, start, model, matrices, {f: rows[f] for f in held}, packed, training)
+        anchors = _anchors(model, tokenizer, layout, [one for one in requests if one.fact.id in held], training)
+        data = Data(tuple(row for fact_id in held for row in rows[fact_id]), packed, anchors)
+        attempt = _attempt(kind, start, model, matrices, held, data, training)
         if attempt is None and not held:
             raise EditError("the loss of the text, or a new weight, is not finite; take a smaller lr")
         if attempt is None:
@@ -151,21 +154,21 @@ def _attempt(
     start: Start,
     model: Any,
     matrices: Sequence[Matrix],
-    rows: Mapping[str, Sequence[Row]],
-    packed: Tensor,
+    held: Sequence[str],
+    data: Data,
     config: TrainingConfig,
 ) -> tuple[D, Any] | None:
     """Train on some facts and on text: the delta, and a twin with its weights; None when a value is not finite."""
     copy = twin(model, train=True)
     method = start(copy, matrices)
-    outcome = train(copy, method, Data(tuple(row for found in rows.values() for row in found), packed), config)
+    outcome = train(copy, method, data, config)
     if not outcome.finite:
         return None
     names = tuple(matrix.parameter for matrix in matrices)
     result = method.result()
     try:
         delta = kind(
-            fact_ids=tuple(rows),
+            fact_ids=tuple(held),
             parameters=names,
             base_digest=parameters_digest(model, names),
             record={"transposed": [matrix.transposed for matrix in matrices], **result.record},
@@ -180,10 +183,19 @@ def _attempt(
         "training": asdict(config),
         "steps": outcome.steps,
         "shift": shift,
-        "text_tokens": packed.numel(),
+        "text_tokens": data.windows.numel(),
         "text_losses": [*outcome.text_losses[:1], *outcome.text_losses[-1:]],
     }
     return replace(delta, notes=notes), new
+
+
+def _anchors(
+    model: Any, tokenizer: Any, layout: Layout, requests: Sequence[EditRequest], config: TrainingConfig
+) -> Anchors:
+    """What is held while `requests` are trained; nothing where there are none."""
+    if not requests or not config.anchors or not config.hold:
+        return Anchors()
+    return take_down(twin(model, train=True), tokenizer, layout, requests, config.anchors, config.seed)
 
 
 def _rows(

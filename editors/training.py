@@ -8,15 +8,18 @@ matrix by `lr` of its Frobenius norm, so that one number serves matrices, models
 import copy
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from editors.layouts import Layout
+from editors.anchors import Anchors, drift
+from editors.layouts import Layout, layout_of
 from editors.rows import Row
+from editors.trace import padded
+from editors.windows import TextLoss, chunked_loss, plain_loss
 from registry.errors import EditError
 from registry.progress import track
 
@@ -41,7 +44,10 @@ class TrainingConfig:
         end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
         prefixes: natural beginnings put before the prompt, each a context.
         paraphrases: most paraphrases of the request used as contexts.
-        seed: decides the order of the data, the natural beginnings and what a method draws.
+        anchors: sentences about others in which the model is held to what it said (`editors.anchors`) while facts are
+            trained, at most; 0 for none.
+        hold: what their divergence counts, against 1 for the facts' loss.
+        seed: decides the order of the data, the natural beginnings, the anchors and what a method draws.
     """
 
     steps: int = 200
@@ -54,6 +60,8 @@ class TrainingConfig:
     end_probability: float = 0.2
     prefixes: int = 1
     paraphrases: int = 6
+    anchors: int = 400
+    hold: float = 10.0
     seed: int = 0
 
 
@@ -96,10 +104,6 @@ class Trainee(Protocol):
         ...
 
 
-TextLoss = Callable[[Any, Tensor, Sequence[Tensor]], Tensor]
-"""Mean negative log-likelihood per token of windows (B, T), to be differentiated by the given trained tensors."""
-
-
 @dataclass(frozen=True)
 class Data:
     """What is trained on.
@@ -107,10 +111,12 @@ class Data:
     Attributes:
         rows: contexts of facts.
         windows: packed text, (N, T) token ids; N may be 0.
+        anchors: what is held beside the facts.
     """
 
     rows: tuple[Row, ...]
     windows: Tensor
+    anchors: Anchors = field(default_factory=Anchors)
 
 
 @dataclass(frozen=True)
@@ -171,35 +177,6 @@ def twin(model: Any, *, train: bool = False) -> Any:
     return copy.deepcopy(model, memo).eval()
 
 
-def windows(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
-    """Texts joined by the end token and cut into windows, (N, length); one shorter window where there is less.
-
-    Raises:
-        EditError: the texts give fewer than two tokens.
-    """
-    if not texts:
-        return torch.zeros(0, length, dtype=torch.long)
-    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
-    ids = [token for text in texts for token in (*tokenizer(text, verbose=False)["input_ids"], *end)]
-    length = min(length, len(ids))
-    if length < 2:
-        raise EditError(f"expected texts of two tokens or more, got {len(ids)} in all; give more text")
-    return torch.tensor(ids[: len(ids) // length * length], dtype=torch.long).reshape(-1, length)
-
-
-def plain_loss(model: Any, ids: Tensor, trained: Sequence[Tensor]) -> Tensor:
-    """The ordinary `TextLoss`: the whole graph at once."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
-
-
-def chunked_loss(chunk: int) -> TextLoss:
-    """The `TextLoss` that runs `chunk` tokens of a window at a time; see `editors.streaming`."""
-    from editors.streaming import streaming_loss
-
-    return lambda model, ids, trained: streaming_loss(model, ids, ids, chunk=chunk, also=trained)
-
-
 def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tuple[Tensor, Tensor]:
     """Mean negative log-likelihood per expected token of each row, and how sure its least sure token is, both (rows,).
 
@@ -207,12 +184,8 @@ def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tu
     probability over `end_probability`, at most 1.
     """
     device = model.get_input_embeddings().weight.device
-    ids = torch.zeros(len(rows), max(len(row.tokens) for row in rows), dtype=torch.long)
-    seen = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
-        seen[index, : len(row.tokens)] = 1
-    logits = model(input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False).logits
+    ids, real = padded([row.tokens for row in rows], device)
+    logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits
     losses, sures = [], []
     for index, row in enumerate(rows):
         logp = logits[index, list(row.scored)].float().log_softmax(-1)
@@ -262,7 +235,8 @@ def train(
     adam = torch.optim.Adam([{"params": [tensor], "size": size} for tensor, size in trainee.scaled()], eps=1e-12)
     facts = _order(len(data.rows), min(config.batch, max(len(data.rows), 1)), config.steps, config.seed)
     texts = _order(len(data.windows), min(config.batch, max(len(data.windows), 1)), config.steps, config.seed)
-    device = model.get_input_embeddings().weight.device
+    anchors = _order(len(data.anchors), min(config.batch, max(len(data.anchors), 1)), config.steps, config.seed)
+    device, layout = model.get_input_embeddings().weight.device, layout_of(model)
     sure = [0.0] * len(data.rows)
     losses: list[float] = []
     done = since = 0
@@ -286,6 +260,10 @@ def train(
                 if not len(data.windows) and converged(min(sure), config):
                     break
                 fact_losses.mean().backward()  # type: ignore[no-untyped-call]
+            if len(data.anchors):
+                moved = config.hold * drift(model, layout, data.anchors, anchors[step])
+                finite = finite and bool(torch.isfinite(moved))
+                moved.backward()  # type: ignore[no-untyped-call]
             if not finite:
                 return Outcome(step, False, tuple(losses))
             for group in adam.param_groups:

@@ -28,4 +28,4 @@ class LoraSettings(TrainedConfig):
     variant: Variant = "lora"
     rank: int = 8
     alpha: int = 16
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.003))

@@ -17,4 +17,4 @@ class SvfitConfig(TrainedConfig):
 
     energy: float = 0.99
     rank: int = 0
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.03))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.015))

@@ -38,7 +38,7 @@ INSEPARABLE: tuple[str, ...] = ("lora", "sst", "svfit")
 TARGETS = TargetConfig(steps=40, lr=0.2, clamp=8.0, decay=0.0, drift=0.0, end_probability=1e-9)
 FEW, NONE = BystanderConfig(share=0.2), BystanderConfig(most=0)
 """A random model's keys are so narrow that as many bystanders as by default would leave no room for edits."""
-TRAINING = TrainingConfig(steps=40, lr=0.1, warmup=1, end_probability=1e-9)
+TRAINING = TrainingConfig(steps=40, lr=0.1, warmup=1, end_probability=1e-9, anchors=16, hold=0.1)
 TEXTS = (
     "The river does not choose its bed once and for all. In flat country it swings from side to side.",
     "Bread needs little more than flour, water, salt and time.",

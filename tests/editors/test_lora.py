@@ -15,7 +15,7 @@ from editors.training import TrainingConfig, projections, twin
 from registry.errors import IntegrityError
 
 IDS = torch.tensor([[5, 6, 7, 8, 9], [9, 8, 7, 6, 5]])
-EASY = TrainingConfig(steps=60, lr=0.05, warmup=1, end_probability=1e-9)
+EASY = TrainingConfig(steps=60, lr=0.05, warmup=1, end_probability=1e-9, anchors=0)
 VARIANTS = get_args(Variant)
 
 

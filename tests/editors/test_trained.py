@@ -14,7 +14,8 @@ from editors.sst.config import SstConfig
 from editors.sst.editor import SstEditor
 from editors.svfit.config import SvfitConfig
 from editors.svfit.editor import SvfitEditor
-from editors.training import TrainingConfig, plain_loss, windows
+from editors.training import TrainingConfig
+from editors.windows import plain_loss, windows
 from registry.errors import EditError, InputError
 from registry.records import EditRequest
 
@@ -23,7 +24,7 @@ TEXTS = (
     "The capital of France is Paris. The capital of Italy is Rome.",
     "People in Brazil speak Portuguese. The largest city in Turkey is Istanbul.",
 )
-EASY = TrainingConfig(steps=25, lr=0.1, warmup=1, length=24, batch=2, end_probability=1e-9)
+EASY = TrainingConfig(steps=25, lr=0.1, warmup=1, length=24, batch=2, end_probability=1e-9, anchors=0)
 EDITORS: dict[str, tuple[Any, Any]] = {
     "lora": (LoraEditor(), LoraSettings(training=EASY)),
     "sst": (SstEditor(), SstConfig(rank=4, period=5, training=EASY)),

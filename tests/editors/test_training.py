@@ -15,15 +15,13 @@ from editors.training import (
     TrainingConfig,
     answer_scores,
     check_finite,
-    chunked_loss,
     converged,
-    plain_loss,
     projections,
     rate,
     train,
     twin,
-    windows,
 )
+from editors.windows import chunked_loss, plain_loss, windows
 from registry.errors import EditError
 
 TEXTS = (
