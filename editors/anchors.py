@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.bystanders import sentences
+from editors.bystanders import names_beside, sentences
 from editors.decoding import Row, Rules, decode, end_tokens
 from editors.layouts import Layout
-from editors.others import MORE_NAMES, RELATIONS, Placed, placed
+from editors.others import RELATIONS, Placed, placed
 from editors.trace import padded
 from registry.records import EditRequest
 from registry.text import normalise
@@ -97,7 +97,7 @@ def _sentences(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed:
     for request in requests:
         asked.setdefault(request.fact.subject, set()).update(_words(" ".join((request.prompt, *request.paraphrases))))
     found = sentences(tokenizer, requests, most // 2, seed)
-    for names in (asked, MORE_NAMES):
+    for names in (asked, names_beside(requests)):
         pairs = [(form, name) for form in RELATIONS for name in names if not _words(form) & asked.get(name, set())]
         Random(seed).shuffle(pairs)
         found += [placed(tokenizer, form, name) for form, name in pairs[: most // 4]]

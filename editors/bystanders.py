@@ -8,7 +8,8 @@ off where it does, because the edit acts there as well; so the subject's token c
 Nothing but the requests and the model is looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -64,18 +65,26 @@ def sentences(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: 
     A name that holds an edited subject, or is held by one, is left out. Which sentences are taken is drawn for each on
     its own, so that one request more or less changes little.
     """
-    subjects = {normalise(request.fact.subject) for request in requests}
-    names = [name for name in MORE_NAMES if not any(_overlap(normalise(name), subject) for subject in subjects)]
-    forms = dict.fromkeys(
-        f"{prompt[:start]}{{}}{prompt[end:]}"
-        for request in requests
-        for prompt in (request.prompt, *request.paraphrases)
-        for start, end in (subject_span(prompt, request.fact.subject),)
-        if "{}" not in prompt
-    )
+    names = names_beside(requests)
+    forms = dict.fromkeys(form for request in requests for form in _forms(request))
     pairs = [(form, name) for form in forms for name in names]
     pairs.sort(key=lambda pair: Random(f"{seed}:{pair[0]}:{pair[1]}").random())
     return [placed(tokenizer, form, name) for form, name in pairs[:most]]
+
+
+def _forms(request: EditRequest) -> Iterator[str]:
+    """The request's phrasings with {} for the subject; one that does not hold the subject is passed over."""
+    for prompt in (request.prompt, *request.paraphrases):
+        with suppress(EditError):
+            start, end = subject_span(prompt, request.fact.subject)
+            if "{}" not in prompt:
+                yield f"{prompt[:start]}{{}}{prompt[end:]}"
+
+
+def names_beside(requests: Sequence[EditRequest]) -> list[str]:
+    """The common names that neither hold an edited subject nor are held by one."""
+    subjects = {normalise(request.fact.subject) for request in requests}
+    return [name for name in MORE_NAMES if not any(_overlap(normalise(name), subject) for subject in subjects)]
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ from editors.layouts import layout_of
 from editors.lora.config import LoraSettings
 from editors.lora.editor import LoraEditor
 from editors.training import TrainingConfig
+from registry.records import EditRequest, Fact
 
 
 @pytest.fixture
@@ -23,6 +24,12 @@ def taken_of(loaded: Any, lab: Any, most: int, seed: int = 0) -> Anchors:
     return take_down(loaded.model, loaded.tokenizer, layout, lab.requests(), most, seed)
 
 
+def named(loaded: Any, taken: Anchors) -> list[str]:
+    """What is held, up to the name."""
+    decode = loaded.tokenizer.decode
+    return [decode(list(own[: places[0] + 1])) for own, places in zip(taken.tokens, taken.places, strict=True)]
+
+
 def moved(loaded: Any) -> Any:
     """A copy of the model that says other things."""
     model = copy.deepcopy(loaded.model)
@@ -33,12 +40,11 @@ def moved(loaded: Any) -> Any:
 
 
 def test_what_is_held_is_about_others_or_says_other_things(tiny_llama: Any, lab: Any, taken: Anchors) -> None:
-    decode = tiny_llama.tokenizer.decode
-    named = [decode(list(own[: places[0] + 1])) for own, places in zip(taken.tokens, taken.places, strict=True)]
+    texts = named(tiny_llama, taken)
     subjects = [request.fact.subject for request in lab.requests()]
-    asked = [text for text in named if text.startswith(("The capital of", "The largest city of"))]
+    asked = [text for text in texts if text.startswith(("The capital of", "The largest city of"))]
     assert len(asked) >= 20
-    own = [text for text in named if any(subject in text for subject in subjects)]
+    own = [text for text in texts if any(subject in text for subject in subjects)]
     assert 0 < len(own) <= 10
     assert not set(own) & {text for request in lab.requests() for text in (request.prompt, *request.paraphrases)}
     assert all(len(places) > 1 for places in taken.places), "what the model goes on to say is held too"
@@ -106,3 +112,19 @@ def test_a_fit_that_holds_moves_others_less(tiny_llama: Any, lab: Any, taken: An
         with delta.applied(tiny_llama.model), torch.no_grad():
             drifts.append(float(drift(tiny_llama.model, layout_of(tiny_llama.model), taken, range(len(taken)))))
     assert drifts[1] < 0.8 * drifts[0]
+
+
+def test_a_name_that_is_the_subject_in_other_words_is_nobody_else(
+    tiny_llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("editors.anchors.EACH", 10_000)
+    model, layout = tiny_llama.model, layout_of(tiny_llama.model)
+    request = EditRequest(
+        Fact("United Kingdom", "capital", "Rome"), "ADD", "The capital of United Kingdom is", ("Rome",)
+    )
+    taken = take_down(model, tiny_llama.tokenizer, layout, [request], 10_000, 0)
+    texts = named(tiny_llama, taken)
+    assert "The capital of Kenya" in texts
+    about = [text for text in texts if "United Kingdom" in text]
+    assert about
+    assert not any("capital" in text for text in about)

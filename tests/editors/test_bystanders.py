@@ -210,3 +210,10 @@ def test_a_fact_about_no_one_else(tiny_llama: Any) -> None:
     """Sentences that hold braces cannot be said of others, and are passed over."""
     request = EditRequest(Fact("Chad", "x", "Rome"), "ADD", "The {} of Chad", ("Rome",))
     assert bystanders(tiny_llama.tokenizer, [request], 100, 0) == []
+
+
+def test_a_phrasing_without_its_subject_is_said_of_nobody(tiny_llama: Any) -> None:
+    ask = EditRequest(Fact("Chad", "x", "Rome"), "ADD", "The seat of Chad", ("Rome",))
+    asked = bystanders(tiny_llama.tokenizer, [ask], 100, 0)
+    odd = replace(ask, paraphrases=("Money there is called",))
+    assert bystanders(tiny_llama.tokenizer, [odd], 100, 0) == asked != []
