@@ -19,7 +19,7 @@ from editors.bystanders import names_beside, sentences
 from editors.decoding import Row, Rules, decode, end_tokens
 from editors.layouts import Layout
 from editors.others import RELATIONS, Placed, placed
-from editors.trace import padded
+from editors.scores import next_logp
 from registry.records import EditRequest
 from registry.text import normalise
 
@@ -83,7 +83,7 @@ def take_down(
     with torch.no_grad():
         for start in range(0, len(tokens), ROWS):
             part = slice(start, start + ROWS)
-            logp = _next(model, layout, tokens[part], places[part])
+            logp = next_logp(model, layout, tokens[part], places[part])
             values, ids = logp.topk(min(LIKELIEST, logp.shape[1]))
             sizes = [len(one) for one in places[part]]
             likeliest += torch.split(ids, sizes)
@@ -111,7 +111,7 @@ def _words(text: str) -> set[str]:
 
 def drift(model: Any, layout: Layout, anchors: Anchors, chosen: Sequence[int]) -> Tensor:
     """Mean divergence KL(before || now) of the next token over the held places of some sentences, in nats."""
-    now = _next(model, layout, [anchors.tokens[i] for i in chosen], [anchors.places[i] for i in chosen])
+    now = next_logp(model, layout, [anchors.tokens[i] for i in chosen], [anchors.places[i] for i in chosen])
     now = now.gather(1, torch.cat([anchors.likeliest[i] for i in chosen]))
     before = torch.cat([anchors.before[i] for i in chosen])
     return ((before.exp() * (before - now)).sum(1) + _others(before, now)).mean()
@@ -121,14 +121,3 @@ def _others(before: Tensor, now: Tensor) -> Tensor:
     """What all tokens but the likeliest add to the divergence, (places,)."""
     left, right = ((1 - logp.exp().sum(1)).clamp(min=LEAST) for logp in (before, now))
     return left * (left / right).log()
-
-
-def _next(model: Any, layout: Layout, tokens: Sequence[Sequence[int]], places: Sequence[range]) -> Tensor:
-    """Log-probabilities of what follows the places of all sentences, (places, vocabulary), at least float32."""
-    device = model.get_input_embeddings().weight.device
-    ids, real = padded(tokens, device)
-    states = model.base_model(input_ids=ids, attention_mask=real, use_cache=False)
-    row = torch.tensor([index for index, own in enumerate(places) for _ in own], device=device)
-    place = torch.tensor([one for own in places for one in own], device=device)
-    logits = layout.project(model, states.last_hidden_state[row, place])
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)

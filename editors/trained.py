@@ -16,13 +16,13 @@ from editors.delta import parameters_digest
 from editors.fitting import MOVED, in_order, object_nll
 from editors.layouts import Layout, layout_of
 from editors.rows import Row, group_requests
+from editors.scores import sureness
 from editors.trained_delta import TrainedDelta
 from editors.training import (
     Data,
     Matrix,
     Trainee,
     TrainingConfig,
-    answer_scores,
     check_finite,
     converged,
     projections,
@@ -32,8 +32,6 @@ from editors.training import (
 from editors.windows import windows
 from registry.errors import EditError
 from registry.records import EditRequest
-
-ROWS = 64
 
 
 class Method(Trainee, Protocol):
@@ -214,10 +212,7 @@ def _rows(
 def _look(model: Any, layout: Layout, rows: Mapping[str, Sequence[Row]], config: TrainingConfig) -> dict[str, _Seen]:
     """How `model` stands to each fact."""
     flat = [row for found in rows.values() for row in found]
-    sure: list[float] = []
-    with torch.no_grad():
-        for begin in range(0, len(flat), ROWS):
-            sure += answer_scores(model, flat[begin : begin + ROWS], config.end_probability)[1].tolist()
+    sure = sureness(model, layout, flat, config.end_probability)
     nll = object_nll(model, layout, flat)
     least: dict[str, float] = {}
     said: dict[str, bool] = {}

@@ -7,7 +7,6 @@ matrix by `lr` of its Frobenius norm, so that one number serves matrices, models
 
 import copy
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,13 +17,17 @@ from torch import Tensor, nn
 from editors.anchors import Anchors, drift
 from editors.layouts import Layout, layout_of
 from editors.rows import Row
-from editors.trace import padded
+from editors.scores import answer_scores, sureness
+from editors.turns import Turns
 from editors.windows import TextLoss, chunked_loss, plain_loss
 from registry.errors import EditError
 from registry.progress import track
 
 FINAL_SHARE = 0.1
 """Where the cosine schedule ends, as a share of `lr`."""
+SURE = 0.9
+"""A context whose least sure token is so sure has next to nothing to add to a step."""
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -177,27 +180,6 @@ def twin(model: Any, *, train: bool = False) -> Any:
     return copy.deepcopy(model, memo).eval()
 
 
-def answer_scores(model: Any, rows: Sequence[Row], end_probability: float) -> tuple[Tensor, Tensor]:
-    """Mean negative log-likelihood per expected token of each row, and how sure its least sure token is, both (rows,).
-
-    An object's token that is not the most likely one, or not a number, counts as sure to 0; the full stop as its
-    probability over `end_probability`, at most 1.
-    """
-    device = model.get_input_embeddings().weight.device
-    ids, real = padded([row.tokens for row in rows], device)
-    logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits
-    losses, sures = [], []
-    for index, row in enumerate(rows):
-        logp = logits[index, list(row.scored)].float().log_softmax(-1)
-        gold = logp.gather(1, torch.tensor(row.gold, device=device)[:, None])[:, 0]
-        losses.append(-gold.mean())
-        with torch.no_grad():
-            own = torch.where(gold >= logp.max(-1).values, gold.exp(), torch.zeros_like(gold))
-            full = (gold.exp() / end_probability).clamp(max=1) if row.ended else own
-            sures.append(torch.cat([own[: row.object_length], full[row.object_length :]]).min().nan_to_num(0.0))
-    return torch.stack(losses), torch.stack(sures)
-
-
 def converged(least: float, config: TrainingConfig) -> bool:
     """Whether a fact whose least sure token is sure to `least` needs no further step."""
     return least > 0 and least >= config.stop_probability
@@ -210,12 +192,50 @@ def rate(step: int, since: int, config: TrainingConfig) -> float:
     return warm * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 
-def _order(count: int, batch: int, steps: int, seed: int) -> list[list[int]]:
-    """Which items each step sees: all of them in a new order again and again."""
-    choice, line = random.Random(seed), list[int]()
-    while 0 < len(line) < steps * batch or (count and not line):
-        line += choice.sample(range(count), count)
-    return [line[step * batch : (step + 1) * batch] for step in range(steps)]
+class _Lesson:
+    """The contexts of the facts, of which those that are `SURE` sit out until all are asked again.
+
+    All are asked after `ROUNDS` times the steps in which each has its turn, and before the facts count as converged.
+    Beside text none sits out, since training goes on to its last step.
+    """
+
+    def __init__(self, model: Any, layout: Layout, data: Data, config: TrainingConfig) -> None:
+        """The facts' contexts in `data`, which `model` is to learn."""
+        self._model, self._layout, self._config, self._rows = model, layout, config, data.rows
+        self._turns = Turns(len(data.rows), config.batch, config.seed)
+        self._alone = not len(data.windows)
+        self._sure, self._enough = [0.0] * len(data.rows), max(SURE, config.stop_probability)
+        self._steps, self._again = 0, ROUNDS * math.ceil(len(data.rows) / config.batch)
+
+    def loss(self) -> Tensor | None:
+        """Loss of one step, a mean in which contexts that sit out count 0; None when every fact has converged."""
+        self._steps += 1
+        fresh = self._alone and not self._steps % self._again
+        if fresh:
+            self._ask()
+        while True:
+            if self._converged():
+                if fresh:
+                    return None
+                self._ask()
+                fresh = True
+                continue
+            left = {index for index, sure in enumerate(self._sure) if sure < self._enough}
+            chosen = self._turns.next(left if self._alone else None)
+            rows = [self._rows[index] for index in chosen]
+            losses, least = answer_scores(self._model, self._layout, rows, self._config.end_probability)
+            for index, value in zip(chosen, least.tolist(), strict=True):
+                self._sure[index] = value
+            if not self._converged():
+                return losses.sum() / min(self._config.batch, len(self._rows))
+
+    def _converged(self) -> bool:
+        """Whether every context was sure enough when last asked."""
+        return self._alone and converged(min(self._sure), self._config)
+
+    def _ask(self) -> None:
+        """See how sure the model is in each context now."""
+        self._sure = sureness(self._model, self._layout, self._rows, self._config.end_probability)
 
 
 def train(
@@ -233,11 +253,9 @@ def train(
     text_loss = text_loss or (chunked_loss(config.chunk) if config.chunk else plain_loss)
     parameters = [tensor for tensor, _ in trainee.scaled()]
     adam = torch.optim.Adam([{"params": [tensor], "size": size} for tensor, size in trainee.scaled()], eps=1e-12)
-    facts = _order(len(data.rows), min(config.batch, max(len(data.rows), 1)), config.steps, config.seed)
-    texts = _order(len(data.windows), min(config.batch, max(len(data.windows), 1)), config.steps, config.seed)
-    anchors = _order(len(data.anchors), min(config.batch, max(len(data.anchors), 1)), config.steps, config.seed)
+    texts, anchors = (Turns(len(items), config.batch, config.seed) for items in (data.windows, data.anchors))
     device, layout = model.get_input_embeddings().weight.device, layout_of(model)
-    sure = [0.0] * len(data.rows)
+    lesson = _Lesson(model, layout, data, config)
     losses: list[float] = []
     done = since = 0
     with track("training", config.steps) as advance, torch.enable_grad():
@@ -248,20 +266,18 @@ def train(
             adam.zero_grad()
             finite = True
             if len(data.windows):
-                loss = text_loss(model, data.windows[texts[step]].to(device), parameters)
+                loss = text_loss(model, data.windows[texts.next()].to(device), parameters)
                 losses.append(float(loss.detach()))
                 loss.backward()  # type: ignore[no-untyped-call]
                 finite = math.isfinite(losses[-1])
             if data.rows:
-                fact_losses, least = answer_scores(model, [data.rows[i] for i in facts[step]], config.end_probability)
-                for index, value in zip(facts[step], least.tolist(), strict=True):
-                    sure[index] = value
-                finite = finite and bool(torch.isfinite(fact_losses).all())
-                if not len(data.windows) and converged(min(sure), config):
+                told = lesson.loss()
+                if told is None:
                     break
-                fact_losses.mean().backward()  # type: ignore[no-untyped-call]
+                finite = finite and bool(torch.isfinite(told))
+                told.backward()  # type: ignore[no-untyped-call]
             if len(data.anchors):
-                moved = config.hold * drift(model, layout, data.anchors, anchors[step])
+                moved = config.hold * drift(model, layout, data.anchors, anchors.next())
                 finite = finite and bool(torch.isfinite(moved))
                 moved.backward()  # type: ignore[no-untyped-call]
             if not finite:

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,13 @@ from torch import Tensor
 from editors.fitting import object_nll
 from editors.layouts import layout_of
 from editors.load import weights_digest
-from editors.rows import request_rows
+from editors.rows import Row, request_rows
+from editors.scores import answer_scores, sureness
 from editors.training import (
+    ROUNDS,
+    SURE,
     Data,
     TrainingConfig,
-    answer_scores,
     check_finite,
     converged,
     projections,
@@ -111,15 +114,15 @@ def test_windows_hold_the_texts_in_order_with_ends_between(tiny_llama: Any) -> N
 def test_scores_of_padded_rows_are_those_of_each_row_alone(tiny_llama: Any, lab: Any) -> None:
     model, tokenizer = tiny_llama.model, tiny_llama.tokenizer
     rows = [row for r in lab.requests() for row in request_rows(tokenizer, r, prefixes=2, paraphrases=1, seed=0)]
-    loss, sure = answer_scores(model, rows, 0.2)
-    alone = [answer_scores(model, [row], 0.2) for row in rows]
+    loss, sure = answer_scores(model, layout_of(model), rows, 0.2)
+    alone = [answer_scores(model, layout_of(model), [row], 0.2) for row in rows]
     assert torch.allclose(loss, torch.cat([one[0] for one in alone]), atol=1e-5)
     assert torch.allclose(sure, torch.cat([one[1] for one in alone]), atol=1e-5)
     plain = [row for row in rows if row.plain]
     unended = [replace(row, gold=row.gold[: row.object_length], scored=row.scored[: row.object_length], ended=False)
                for row in plain]  # fmt: skip
     wanted = object_nll(model, layout_of(model), plain)
-    own = answer_scores(model, unended, 0.2)[0].tolist()
+    own = answer_scores(model, layout_of(model), unended, 0.2)[0].tolist()
     assert own == pytest.approx([wanted[row.fact_id] for row in plain], abs=1e-5)
 
 
@@ -164,6 +167,105 @@ def test_a_loss_that_is_not_finite_ends_the_training(tiny_llama: Any) -> None:
     data = Data((), windows(tiny_llama.tokenizer, TEXTS, 24))
     outcome = train(copy, Weights(copy), data, TrainingConfig(steps=5), lost)
     assert (outcome.steps, outcome.finite) == (0, False)
+
+
+class Watched:
+    """Which contexts each step scored, with how sure they were, and how often all were asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[dict[Row, float]] = []
+        self.asked: list[list[float]] = []
+        monkeypatch.setattr("editors.training.answer_scores", self.scores)
+        monkeypatch.setattr("editors.training.sureness", self.ask)
+
+    def scores(self, model: Any, layout: Any, rows: Sequence[Row], end: float) -> tuple[Tensor, Tensor]:
+        found = answer_scores(model, layout, rows, end)
+        self.steps.append(dict(zip(rows, found[1].tolist(), strict=True)))
+        return found
+
+    def ask(self, model: Any, layout: Any, rows: Sequence[Row], end: float) -> list[float]:
+        self.asked.append(sureness(model, layout, rows, end))
+        return self.asked[-1]
+
+
+FACTS = TrainingConfig(steps=300, lr=0.01, warmup=1, batch=3, end_probability=1e-9, anchors=0)
+
+
+def contexts(tiny: Any, lab: Any) -> tuple[Row, ...]:
+    return tuple(
+        row for one in lab.requests() for row in request_rows(tiny.tokenizer, one, prefixes=1, paraphrases=1, seed=0)
+    )
+
+
+def test_sure_contexts_sit_out_and_all_are_sure_in_the_end(
+    tiny_llama: Any, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, rows, copy = Watched(monkeypatch), contexts(tiny_llama, lab), twin(tiny_llama.model)
+    outcome = train(copy, Weights(copy), Data(rows, torch.zeros(0, 8, dtype=torch.long)), FACTS)
+    assert outcome.finite
+    assert outcome.steps < FACTS.steps
+    assert min(sureness(copy, layout_of(copy), rows, FACTS.end_probability)) >= FACTS.stop_probability
+    assert min(watched.asked[-1]) >= FACTS.stop_probability
+    rounds = -(-len(rows) // FACTS.batch)
+    often = [row for row in rows if sum(row in step for step in watched.steps) >= len(watched.steps) // rounds]
+    assert 0 < len(often) < len(rows), "some had more turns than all would have had, others sat out"
+    for before, after in itertools.pairwise(watched.steps):
+        sitting = {row for row, sure in before.items() if sure >= SURE}
+        assert not sitting & set(after) or any(min(found) < SURE for found in watched.asked)
+
+
+def test_what_was_sure_once_and_is_not_any_more_goes_on(
+    tiny_llama: Any, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    for forgotten in (0, 1):
+        watched, rows, copy = Watched(monkeypatch), contexts(tiny_llama, lab), twin(tiny_llama.model)
+        left = [forgotten]
+
+        def ask(*given: Any, watched: Watched = watched, left: list[int] = left) -> list[float]:
+            found = watched.ask(*given)
+            if left[0] and min(found) >= FACTS.stop_probability:
+                left[0] -= 1
+                return [0.0, *found[1:]]
+            return found
+
+        monkeypatch.setattr("editors.training.sureness", ask)
+        steps.append(train(copy, Weights(copy), Data(rows, torch.zeros(0, 8, dtype=torch.long)), FACTS).steps)
+        assert rows[0] in watched.steps[-1] or not forgotten
+    assert steps[0] < steps[1]
+
+
+def test_a_context_that_is_never_sure_does_not_let_the_others_be_forgotten(
+    tiny_llama: Any, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, rows, copy = Watched(monkeypatch), contexts(tiny_llama, lab), twin(tiny_llama.model)
+
+    def stubborn(model: Any, layout: Any, rows: Sequence[Row], end: float) -> tuple[Tensor, Tensor]:
+        losses, sure = watched.scores(model, layout, rows, end)
+        return losses, torch.where(torch.tensor([row == first for row in rows]), torch.zeros_like(sure), sure)
+
+    def ask(model: Any, layout: Any, rows: Sequence[Row], end: float) -> list[float]:
+        asked_at.append(len(watched.steps))
+        return [0.0, 0.0, *watched.ask(model, layout, rows, end)[2:]]
+
+    first, asked_at = rows[0], list[int]()
+    monkeypatch.setattr("editors.training.answer_scores", stubborn)
+    monkeypatch.setattr("editors.training.sureness", ask)
+    again = ROUNDS * -(-len(rows) // FACTS.batch)
+    config = replace(FACTS, steps=3 * again)
+    outcome = train(copy, Weights(copy), Data(rows, torch.zeros(0, 8, dtype=torch.long)), config)
+    assert outcome.steps == config.steps
+    assert asked_at == [again - 1, 2 * again - 1, 3 * again - 1]
+    later = watched.steps[asked_at[1] : asked_at[2]]
+    assert any(rows[1] in step for step in later), "what was forgotten has its turn again"
+
+
+def test_beside_text_no_context_sits_out(tiny_llama: Any, lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched, rows, copy = Watched(monkeypatch), contexts(tiny_llama, lab), twin(tiny_llama.model)
+    data = Data(rows, windows(tiny_llama.tokenizer, TEXTS, 24))
+    assert train(copy, Weights(copy), data, replace(FACTS, steps=60)).steps == 60
+    assert {len(step) for step in watched.steps} == {FACTS.batch}
+    assert not watched.asked
 
 
 @pytest.mark.parametrize("least", [0.0, 0.59, float("nan")])
