@@ -28,6 +28,7 @@ FINAL_SHARE = 0.1
 SURE = 0.9
 """A context whose least sure token is so sure has next to nothing to add to a step."""
 ROUNDS = 4
+"""After so many turns of each, all contexts are asked, those that sit out too."""
 
 
 @dataclass(frozen=True)
@@ -210,32 +211,29 @@ class _Lesson:
     def loss(self) -> Tensor | None:
         """Loss of one step, a mean in which contexts that sit out count 0; None when every fact has converged."""
         self._steps += 1
-        fresh = self._alone and not self._steps % self._again
-        if fresh:
-            self._ask()
-        while True:
-            if self._converged():
-                if fresh:
-                    return None
-                self._ask()
-                fresh = True
-                continue
-            left = {index for index, sure in enumerate(self._sure) if sure < self._enough}
-            chosen = self._turns.next(left if self._alone else None)
-            rows = [self._rows[index] for index in chosen]
-            losses, least = answer_scores(self._model, self._layout, rows, self._config.end_probability)
-            for index, value in zip(chosen, least.tolist(), strict=True):
-                self._sure[index] = value
-            if not self._converged():
-                return losses.sum() / min(self._config.batch, len(self._rows))
+        if self._alone and not self._steps % self._again and self._all_sure():
+            return None
+        losses = self._score()
+        if self._alone and converged(min(self._sure), self._config):
+            if self._all_sure():
+                return None
+            losses = self._score()
+        return losses.sum() / min(self._config.batch, len(self._rows))
 
-    def _converged(self) -> bool:
-        """Whether every context was sure enough when last asked."""
-        return self._alone and converged(min(self._sure), self._config)
+    def _score(self) -> Tensor:
+        """Losses of the contexts whose turn it is."""
+        staying = {index for index, sure in enumerate(self._sure) if sure < self._enough}
+        chosen = self._turns.next(staying if self._alone else None)
+        rows = [self._rows[index] for index in chosen]
+        losses, least = answer_scores(self._model, self._layout, rows, self._config.end_probability)
+        for index, value in zip(chosen, least.tolist(), strict=True):
+            self._sure[index] = value
+        return losses
 
-    def _ask(self) -> None:
-        """See how sure the model is in each context now."""
+    def _all_sure(self) -> bool:
+        """Ask every context with the weights as they are."""
         self._sure = sureness(self._model, self._layout, self._rows, self._config.end_probability)
+        return converged(min(self._sure), self._config)
 
 
 def train(
