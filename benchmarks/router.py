@@ -7,14 +7,13 @@ The updates are what the atlas's feed brings (its rows that should come in) and 
 repair (`pipelines.judging.repair`) takes out of the weights what they do not answer in every phrasing and, until the
 share of neighbours that stay right reaches a level, what costs most of them; before that, what makes running text
 harder to read than the policy allows. The neighbours are cut in two by fact and the paragraphs of running text by
-turns: repair asks and reads one half, the scores are those of the other, which it never sees. A fact in the index is
-answered with its object, everything else by the model with the delta on. Figures go to results/router.json, level by
-level.
+turns: repair asks and reads one half, the scores are those of the other, which it never sees. Other facts of the edited
+subjects are all asked by repair, as in the loop, and scored in a phrasing in which it does not ask them. A fact in the
+index is answered with its object, everything else by the model with the delta on. Figures go to results/router.json,
+level by level.
 """
 
 import argparse
-import csv
-import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,30 +24,26 @@ from typing import Any
 from benchmarks.draw import Known, ask, known
 from benchmarks.draw_relations import atlas_relations
 from benchmarks.editors import keep_json
+from benchmarks.router_rows import ATLAS, neighbours, questions_of, request_of, updates
 from editors import get_editor, read_delta
 from editors.load import LoadedModel, load_model
 from pipelines.bench.context import system
-from pipelines.bench.formats import read_rows
 from pipelines.bench.moments import config_of, with_moments
 from pipelines.bench.rows import BenchRow
 from pipelines.bench.score import Probe, perplexity, probes_of, right_of, shares
 from pipelines.guard import strictest
 from pipelines.judging.beliefs import believe
-from pipelines.judging.probing import Asker, Question, edit_questions, sure
+from pipelines.judging.probing import Asker, edit_questions, sure
 from pipelines.judging.reading import Reading
 from pipelines.judging.repair import Bench
 from pipelines.judging.stay import stay_gate
 from pipelines.route import RAG, Evidence, barrier, route
 from pipelines.settings import Settings
 from pipelines.write import Written, write
-from registry.catalogue import Catalogue
 from registry.home import Home
-from registry.records import EditRequest, Fact, Route
+from registry.records import EditRequest, Route
 
 HERE = Path(__file__).resolve().parent
-ATLAS = HERE.parent / "examples" / "atlas"
-NEIGHBOURS = 300
-"""Neighbours in each half at most."""
 SECONDS = "seconds.txt"
 ROUNDS = 80
 """How often repair may take facts out; the loop's own batches are smaller and need fewer."""
@@ -62,31 +57,6 @@ class Place:
     settings: Settings
     home: Home
     seed: int
-
-
-def updates(data: Sequence[Path], n: int, seed: int) -> list[BenchRow]:
-    """Rows of the feed that should come in, then drawn edits in turn, one of every subject and relation."""
-    with (ATLAS / "feed_truth.csv").open(encoding="utf-8", newline="") as stream:
-        truth = [row for row in csv.DictReader(stream) if row["feed"] == "feed.csv"]
-    with (ATLAS / "feed.csv").open(encoding="utf-8", newline="") as stream:
-        cells = list(csv.DictReader(stream))
-    wanted = {int(row["row"]) for row in truth if row["expected"] in ("ADD", "UPDATE")}
-    accepted = {(c["subject"], c["relation"], c["object"]) for number, c in enumerate(cells, 1) if number in wanted}
-    feed = read_rows(ATLAS / "feed.csv", "feed", len(cells), seed).rows
-    found = [row for row in feed if (row.subject, row.relation, row.target_new) in accepted]
-    drawn = [list(read_rows(file, "edits", n, seed).rows) for file in data]
-    found += [row for rows in zip(*drawn, strict=False) for row in rows]
-    single: dict[tuple[str, str], BenchRow] = {}
-    for row in found:
-        single.setdefault((row.subject, row.relation), row)
-    return list(single.values())[:n]
-
-
-def request_of(row: BenchRow, settings: Settings) -> EditRequest:
-    """The request that the loop would make of an update."""
-    if row.relation not in settings.catalogue.relations:
-        return row.request
-    return settings.catalogue.request(Fact(row.subject, row.relation, row.target_new, source="bench"), "UPDATE")
 
 
 def routed(place: Place, requests: Sequence[EditRequest]) -> list[Route]:
@@ -139,19 +109,18 @@ def _written(place: Place, requests: Sequence[EditRequest], routes: Sequence[Rou
     return write(place.loaded, requests, routes, config)
 
 
-def bench_of(
-    place: Place, requests: Sequence[EditRequest], routes: Sequence[Route], near: Sequence[EditRequest]
-) -> Bench:
-    """The loop's repair bench, with the neighbours of one half as what must not move; its gate is that of no level."""
-    held = [item for item, way in zip(requests, routes, strict=True) if way.editor != RAG]
+def bench_of(place: Place, held: Sequence[EditRequest], near: Sequence[EditRequest]) -> Bench:
+    """The loop's repair bench; its gate is that of no level.
+
+    Args:
+        place: what the run works with.
+        held: what is written into the weights.
+        near: facts that must not move.
+    """
     asker = Asker(place.loaded)
-    questions = [
-        Question("neighbourhood", item.fact.id, prompt, item.answers)
-        for item in near
-        for prompt in (item.prompt, *item.paraphrases[:1])
-    ]
     reading = Reading.of(place.loaded, paragraphs(place)[::2], place.settings.policy.probes.harder)
-    return Bench(asker, edit_questions(held), sure(questions, asker), lambda _: None, ROUNDS, reading)
+    untouched = sure(questions_of(held, near), asker)
+    return Bench(asker, edit_questions(held), untouched, lambda _: None, ROUNDS, reading)
 
 
 def paragraphs(place: Place) -> list[str]:
@@ -169,34 +138,6 @@ def at_level(place: Place, bench: Bench, requests: Sequence[EditRequest], made: 
     tier = strictest(item.risk_tier for item in requests if item.fact.id in held)
     gate = stay_gate(place.settings.policy.gates, tier, level)
     return replace(bench, gate=gate).repair(made).written
-
-
-def neighbours(
-    facts: Mapping[str, Known], rows: Sequence[BenchRow], catalogue: Catalogue, seed: int
-) -> tuple[list[EditRequest], list[Probe]]:
-    """Facts that the model is sure of, of the relations that are updated, which no update touches, in two halves.
-
-    Returns:
-        The half that repair may ask, as requests; and the other half, which is scored, as probes.
-    """
-    touched = {(row.relation, row.subject) for row in rows}
-    updated = {row.relation for row in rows}
-    pool = [
-        (name, subject, thing)
-        for name, one in sorted(facts.items())
-        if name in updated and name in catalogue.relations
-        for subject, thing in sorted(one.sure.items())
-        if (name, subject) not in touched
-    ]
-    random.Random(seed).shuffle(pool)
-    half = min(NEIGHBOURS, len(pool) // 2)
-    shown, hidden = pool[:half], pool[half : 2 * half]
-    asked = [catalogue.request(Fact(subject, name, thing, source="bench"), "ADD") for name, subject, thing in shown]
-    probes = [
-        Probe("neighbourhood", 0, facts[name].ask(subject), facts[name].relation.names(thing))
-        for name, subject, thing in hidden
-    ]
-    return asked, probes
 
 
 def scored(place: Place, probes: Sequence[Probe], deltas: Sequence[Any], weights: Any) -> dict[str, Any]:
@@ -239,17 +180,18 @@ def found_by_level(
     kept: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The figures after each level; repair goes on from what the weights answer (level 0, which comes first)."""
-    requests = [request_of(row, place.settings) for row in rows]
+    requests = [request_of(row, place.settings.catalogue) for row in rows]
     bare = [
         replace(row, answers=item.answers, neighbourhood=(), same_subject=(), negation=(), reversal=(), two_hop=())
         for row, item in zip(rows, requests, strict=True)
     ]
-    near, hidden = neighbours(facts, rows, place.settings.catalogue, place.seed)
-    probes = [*probes_of(bare), *hidden]
     routes = routed(place, requests)
+    held = [item for item, way in zip(requests, routes, strict=True) if way.editor != RAG]
+    near, hidden = neighbours(facts, rows, place.settings.catalogue, place.seed, {item.fact.subject for item in held})
+    probes = [*probes_of(bare), *hidden]
     made, seconds = fitted(place, requests, routes, kept)
     answered = made
-    bench = bench_of(place, requests, routes, near)
+    bench = bench_of(place, held, near)
     result: dict[str, Any] = {
         "n": len(rows),
         "seed": place.seed,
@@ -284,6 +226,8 @@ def _why(reason: str) -> str:
         return "costs most neighbours"
     if "rounds of repair" in reason:
         return "the batch still broke the gate after all rounds"
+    if "about its subject" in reason:
+        return "changes another answer about its subject"
     if "as hard to read" in reason:
         return "pulls hardest at running text"
     return reason.split(":")[0]

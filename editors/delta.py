@@ -194,6 +194,27 @@ class WeightDelta:
             contexts=tuple(self.contexts[i] for i in kept) if self.contexts else (),
         )
 
+    def shortened(self, shares: Mapping[str, float]) -> "WeightDelta":
+        """The same problem with the targets of some facts cut to a share of their length, by fact id.
+
+        Facts that share a column are cut alike, to the longest of their shares; one that is not named counts as 1.
+        """
+        lengths = [max(shares.get(fact_id, 1.0) for fact_id in column) for column in self.columns]
+        factors = torch.tensor(lengths, dtype=torch.float64)
+        layers = tuple(layer.shortened(factors) for layer in self.layers)
+        cut = {name: length for names, length in zip(self.columns, lengths, strict=True) for name in names}
+        effects = tuple(
+            replace(
+                effect,
+                explanation=f"{effect.explanation}; cut to {cut[effect.fact_id]:.2f} of its length",
+                shift=effect.shift * cut[effect.fact_id],
+            )
+            if cut.get(effect.fact_id, 1.0) < 1
+            else effect
+            for effect in self.effects
+        )
+        return replace(self, layers=layers, effects=effects, _saved=WeakKeyDictionary())
+
     def save(self, folder: Path) -> None:
         """Write delta.safetensors and delta.json into an empty (or new) folder.
 

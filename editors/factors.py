@@ -1,7 +1,7 @@
 """The change of one matrix as thin factors, and how it is added so that every machine gets the same bits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -118,6 +118,11 @@ class LayerDelta:
             self.basis(rule)[index],
             self.gram[index][:, index],
         )
+
+    def shortened(self, shares: Tensor) -> "LayerDelta":
+        """The same keys with every target cut to a share of its length, (n,) float64."""
+        left = (self.left.to(torch.float64) * shares).to(torch.float32).contiguous()
+        return replace(self, left=left)
 
 
 def _system(rule: Rule, gram: Tensor) -> Tensor:

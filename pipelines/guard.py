@@ -83,7 +83,7 @@ def judge(place: Workplace, routed: "Routed", written: Written) -> Judged:
         written: what the editors made of them.
     """
     family = record_family(place, routed.quick)
-    bench = _bench(place, routed) if written.delta is not None else None
+    bench = bench_of(place, routed) if written.delta is not None else None
     repaired = bench.repair(written) if bench is not None else Repaired(written, ())
     repaired = with_carried(place, routed, bench, repaired, known_after(place, routed, repaired.written))
     repaired = _withdrawn(place, routed, repaired)
@@ -140,7 +140,7 @@ def known_after(place: Workplace, routed: "Routed", written: Written) -> list[Kn
     return view([*place.events, *new_events(place, routed, written)])
 
 
-def _bench(place: Workplace, routed: "Routed") -> Bench:
+def bench_of(place: Workplace, routed: "Routed") -> Bench:
     """The bench on which the batch is repaired, its untouched questions asked once in the state before."""
     settings, probes = place.settings, place.settings.policy.probes.of_run(routed.quick)
     written = [item for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG]
@@ -148,7 +148,14 @@ def _bench(place: Workplace, routed: "Routed") -> Bench:
     for item in written:
         asker.knows(item, routed.beliefs.get(item.fact.id))
     drawn = untouched_questions(
-        place.current, routed.requests, written, settings.catalogue, probes, probes.untouched, asker
+        place.current,
+        routed.requests,
+        written,
+        settings.catalogue,
+        probes,
+        probes.untouched,
+        asker,
+        probes.same_subject,
     )
     with track("ask what must not move"):
         untouched = sure(drawn, asker)

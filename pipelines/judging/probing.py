@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from guards.observations import Observation, ObservationKind
@@ -37,6 +38,8 @@ class ProbePolicy:
         untouched_quick: the same in a quick run.
         same_relation: share of them that is drawn from the relations which are edited.
         same_relation_quick: the same in a quick run, whose gates ask less of these than of the others.
+        same_subject: other facts of the edited subjects that are asked besides; what an edit reaches most surely.
+        same_subject_quick: the same in a quick run.
         seed: of the draw.
         texts: paragraphs of running text that are read.
         kept: share of the facts asked, right in every phrasing before, that must still be so; while fewer are, the fact
@@ -56,6 +59,8 @@ class ProbePolicy:
     untouched_quick: int = 60
     same_relation: float = 0.6
     same_relation_quick: float = 0.4
+    same_subject: int = 100
+    same_subject_quick: int = 40
     seed: int = 20260101
     texts: int = 12
     kept: float = 0.97
@@ -76,6 +81,7 @@ class ProbePolicy:
             self,
             untouched=self.untouched_quick,
             same_relation=self.same_relation_quick,
+            same_subject=self.same_subject_quick,
             texts=self.texts // 2,
             general=self.general_quick,
             ported=self.ported_quick,
@@ -127,12 +133,14 @@ class Question:
         fact_id: the fact that it is about.
         prompt: the text to go on from.
         answers: any of them is right.
+        beside: facts of the batch about the same subject, where it is about another fact of theirs.
     """
 
     kind: ObservationKind
     fact_id: str
     prompt: str
     answers: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
     def seen(self, before: str, after: str) -> Observation:
         """The observation that the two answers make; to a negated prompt the answers are wrong, all others right."""
@@ -162,8 +170,9 @@ def untouched_questions(
     policy: ProbePolicy,
     count: int,
     asker: Asker | None = None,
+    own: int = 0,
 ) -> list[Question]:
-    """Two phrasings of each of `count` known facts that no request touches, drawn by seed.
+    """Two phrasings of each of `count` known facts that no request touches, drawn by seed, and of facts beside them.
 
     Args:
         known: the facts that hold.
@@ -174,6 +183,8 @@ def untouched_questions(
         count: how many facts are drawn.
         asker: asked, in the state before, what it knows of the relations that no edit touches, so that most are drawn
             from those of which it knows most; without one they are drawn alike.
+        own: how many other facts of the edited subjects are asked besides, at most; with an asker none of relations
+            of which it knows nothing but those by which that is seen.
 
     Facts that earlier runs wrote into the weights are all asked. Then come facts of the edited relations, up to their
     share, because an edit reaches its neighbours first. A relation with several right answers is left out: its answer
@@ -196,22 +207,34 @@ def untouched_questions(
     near_ids = {fact.id for fact in near}
     far = [fact for fact in candidates if fact.id not in near_ids and fact.relation not in edited]
     if asker is not None:
-        far = _known_first(far, max(0, count - len(near)), asker, catalogue)
+        far = [*chain(*_known_first(far, max(0, count - len(near)), asker, catalogue))]
     chosen = earlier + (near + far)[:count]
-    subjects = {item.fact.subject for item in written}
+    taken, subjects = {fact.id for fact in chosen}, {item.fact.subject for item in written}
+    of_them = [fact for fact in candidates if fact.subject in subjects and fact.id not in taken]
+    if asker is not None and own:
+        of_them, _ = _known_first(of_them, own, asker, catalogue)
+    chosen += of_them[:own]
+    return _about(chosen, written, catalogue)
+
+
+def _about(facts: Sequence[Fact], written: Sequence[EditRequest], catalogue: Catalogue) -> list[Question]:
+    """Two phrasings of each of some facts that shall not move when others are written."""
+    edited = {item.fact.relation for item in written}
+    beside: dict[str, tuple[str, ...]] = {}
+    for item in written:
+        beside[item.fact.subject] = (*beside.get(item.fact.subject, ()), item.fact.id)
     questions = []
-    for fact in chosen:
-        request = catalogue.request(fact, "ADD")
-        kind: ObservationKind = "same_subject" if fact.subject in subjects else "drawdown"
-        if fact.relation in edited:
-            kind = "neighbourhood"
+    for fact in facts:
+        request, edits = catalogue.request(fact, "ADD"), beside.get(fact.subject, ())
+        kind: ObservationKind = "neighbourhood" if fact.relation in edited else "drawdown"
+        kind = "same_subject" if edits else kind
         for prompt in (request.prompt, *request.paraphrases[:1]):
-            questions.append(Question(kind, fact.id, prompt, request.answers))
+            questions.append(Question(kind, fact.id, prompt, request.answers, edits))
     return questions
 
 
-def _known_first(facts: Sequence[Fact], room: int, asker: Asker, catalogue: Catalogue) -> list[Fact]:
-    """The facts, `PILOT` of each relation first, then those of relations in proportion to what was known of the pilot.
+def _known_first(facts: Sequence[Fact], room: int, asker: Asker, catalogue: Catalogue) -> tuple[list[Fact], list[Fact]]:
+    """`PILOT` facts of each relation, then of relations in proportion to what was known of the pilot; and the rest.
 
     A small model knows next to nothing of some relations; a draw that is spent on them shows nothing. Only answers of
     the state before decide, so that what is drawn does not depend on what an edit did.
@@ -232,7 +255,7 @@ def _known_first(facts: Sequence[Fact], room: int, asker: Asker, catalogue: Cata
     shares = {name: -(-left * known[name] // max(1, known.total())) for name in ordered}
     first = [fact for name in ordered for fact in by_relation[name][PILOT : PILOT + shares[name]]]
     rest = [fact for name in ordered for fact in by_relation[name][PILOT + shares[name] :]]
-    return [*pilot, *first, *rest]
+    return [*pilot, *first], rest
 
 
 def _asked(fact: Fact, catalogue: Catalogue) -> tuple[str, tuple[str, ...]]:

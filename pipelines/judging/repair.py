@@ -4,14 +4,16 @@
    fitting, is taken out.
 2. *lighten*: while running text is harder to read than the budget allows, the facts that pull hardest at it are taken
    out (`pipelines.judging.reading`). Only what is left then is held against what must not move.
-3. *repair*: while a gate on what must not move is broken, the facts that cost it most are taken out as well, as few as
-   it is expected to pass with (`pipelines.judging.costs`).
+3. *repair*: a fact whose edit changes another answer about its own subject gives back what it can spare
+   (`pipelines.judging.easing`), and is taken out where that does not help; and while a gate on what must not move is
+   broken, the facts that cost it most are taken out as well, as few as it is expected to pass with
+   (`pipelines.judging.costs`).
 
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guards.observations import Observation
@@ -67,10 +69,16 @@ class Bench:
         written, seen, old = self._settled(written)
         if written.delta is None:
             return Repaired(written, ())
-        seen = (*seen, *self.observe(written, self.untouched))
+        seen, eased = (*seen, *self.observe(written, self.untouched)), frozenset[str]()
         with track("settle and repair", total=self.rounds) as advance:
             for _ in range(self.rounds):
-                reasons = unanswered(seen) or self._costliest(written, seen)
+                advance(1)
+                lost = unanswered(seen)
+                if tight := set() if lost else self._spoiling(written, seen).keys() - eased:
+                    written, eased = self._eased(written, tight, seen), eased | tight
+                    seen, old = self._broken_again(written, seen)
+                    continue
+                reasons = lost or self._spoiling(written, seen) or self._costliest(written, seen)
                 if not reasons and old:
                     reasons = self._heaviest(written)
                 if reasons:
@@ -82,7 +90,6 @@ class Bench:
                     seen, old = self._asked_again(written, seen, old), frozenset()
                 else:
                     return Repaired(written, seen)
-                advance(1)
         words = f"the batch still broke a gate after {self.rounds} rounds of repair"
         assert written.delta is not None, "an empty delta returns from the loop"
         return Repaired(moved_to_index(written, dict.fromkeys(written.delta.fact_ids, words)), ())
@@ -133,6 +140,30 @@ class Bench:
     def _heaviest(self, written: Written) -> Mapping[str, str]:
         """The facts that pull hardest at running text, with the reason; empty if its budget is kept."""
         return self.reading.heaviest(written) if self.reading is not None else {}
+
+    def _spoiling(self, written: Written, seen: Sequence[Observation]) -> dict[str, str]:
+        """The facts whose edits change another answer about their own subject, with the first such answer."""
+        assert written.delta is not None, "only a batch with facts in it is on the bench"
+        held, beside = set(written.delta.fact_ids), {item.prompt: item.beside for item in self.untouched}
+        reasons: dict[str, str] = {}
+        for item in seen:
+            if not item.after:
+                words = f"changes another answer about its subject: {item.prompt!r} gives {item.after_text!r}"
+                for fact_id in beside.get(item.prompt, ()):
+                    if fact_id in held:
+                        reasons.setdefault(fact_id, words)
+        return reasons
+
+    def _eased(self, written: Written, fact_ids: Collection[str], seen: Sequence[Observation]) -> Written:
+        """The batch in which some facts give back what they can spare."""
+        from editors.delta import WeightDelta
+        from pipelines.judging.easing import eased
+
+        names = {item.prompt: item.answers for item in self.edits}
+        own = [(item, names[item.prompt]) for item in seen if item.prompt in names]
+        assert isinstance(written.delta, WeightDelta), "what is on the bench was written into weights"
+        delta = eased(self.asker.loaded, written.delta, fact_ids, own)
+        return replace(written, delta=delta, effects={**written.effects, **{one.fact_id: one for one in delta.effects}})
 
     def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
         """The facts that cost most of what must not move, with reasons; empty if the gate passes."""

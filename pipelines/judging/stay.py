@@ -1,23 +1,26 @@
 """What must not move: the share of it that did not, and the gate that repair works against."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from guards.efficacy import GatePolicy
 from guards.family import judge_family
-from guards.observations import Observation
+from guards.observations import Observation, ObservationKind
 from pipelines.judging.costs import Gate
 from pipelines.judging.freshness import shares
 from pipelines.judging.probing import MUST_STAY
 from registry.records import RiskTier
 
+OWN: tuple[ObservationKind, ...] = ("same_subject",)
+OTHERS = tuple(kind for kind in MUST_STAY if kind not in OWN)
 
-def locality(seen: Sequence[Observation]) -> dict[str, Any]:
+
+def locality(seen: Sequence[Observation], kinds: Collection[ObservationKind] = MUST_STAY) -> dict[str, Any]:
     """Untouched facts that were right in both phrasings before and still are: right, n, share and interval."""
     kept: dict[str, bool] = {}
     for item in seen:
-        if item.kind in MUST_STAY:
+        if item.kind in kinds:
             kept[item.fact_id] = kept.get(item.fact_id, True) and item.after
     return shares(list(kept.values()))
 
@@ -28,7 +31,8 @@ def stay_gate(gates: GatePolicy, tier: RiskTier, kept: float) -> Gate:
     Args:
         gates: the policy.
         tier: of the batch.
-        kept: share of the facts asked, right in every phrasing before, that must still be so.
+        kept: share of the facts asked, right in every phrasing before, that must still be so. Other facts of the edited
+            subjects count where they are lost; where they are right they make up for nothing.
     """
     kinds = tuple(kind for kind in gates.gates if kind in MUST_STAY)
     policy = replace(gates, gates=kinds, informs=())
@@ -38,9 +42,11 @@ def stay_gate(gates: GatePolicy, tier: RiskTier, kept: float) -> Gate:
         blocked = [verdict for verdict in family.verdicts if verdict.decision == "block"]
         if blocked:
             return f"{blocked[0].guard}: {blocked[0].explanation}"
-        found = locality(seen)
-        if found["n"] and found["share"] < kept:
-            return f"{found['right']} of {found['n']} untouched facts are still right; {kept:.2f} is asked for"
+        others, own = locality(seen, OTHERS), locality(seen, OWN)
+        lost = own["n"] - own["right"]
+        if others["n"] and (others["right"] - lost) / others["n"] < kept:
+            besides = f", {lost} about the edited subjects are not" if lost else ""
+            return f"{others['right']} of {others['n']} untouched facts still right{besides}; {kept:.2f} is asked for"
         return None
 
     return gate

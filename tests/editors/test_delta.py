@@ -270,3 +270,33 @@ def test_a_thousand_facts_are_put_on_in_seconds() -> None:
     new = change.added_to(torch.zeros(256, 1024))
     assert process_time() - start < 10
     torch.testing.assert_close(new, left @ right, rtol=1e-3, atol=1e-2)
+
+
+def test_shortened_targets_are_those_of_the_same_problem(loaded: Any) -> None:
+    delta = build(loaded.model)
+    assert delta.shortened({}).digest == delta.digest
+    shorter = delta.shortened({"b": 0.5})
+    for new, old in zip(shorter.layers, delta.layers, strict=True):
+        assert torch.equal(new.left[:, 1], old.left[:, 1] / 2)
+        assert torch.equal(new.left[:, [0, 2]], old.left[:, [0, 2]])
+        assert torch.equal(new.right, old.right)
+        assert torch.equal(new.gram, old.gram)
+    assert shorter.digest != delta.digest
+    assert shorter.without({"b"}).digest == delta.without({"b"}).digest
+    assert shorter.without({"a"}).digest == delta.without({"a"}).shortened({"b": 0.5}).digest
+    assert shorter.contexts == delta.contexts
+    assert [effect.shift for effect in shorter.effects] == [0.5, 0.25, 0.5]
+    words = [effect.explanation for effect in shorter.effects]
+    assert words == ["by hand", "by hand; cut to 0.50 of its length", "by hand"]
+
+
+def test_facts_of_one_column_are_shortened_to_the_longest_of_their_shares(loaded: Any) -> None:
+    delta = replace(build(loaded.model), columns=(("a", "b"), ("c",), ("d",)))
+    assert delta.shortened({"a": 0.25, "b": 0.5}).digest == delta.shortened({"a": 0.5, "b": 0.5}).digest
+    assert delta.shortened({"a": 0.25}).digest == delta.digest, "b is not named, so that it keeps all"
+
+
+def test_a_shortened_delta_comes_back_from_disk(loaded: Any, tmp_path: Path) -> None:
+    shorter = build(loaded.model).shortened({"a": 0.7, "c": 0.3})
+    shorter.save(tmp_path / "delta")
+    assert load_delta(tmp_path / "delta").digest == shorter.digest

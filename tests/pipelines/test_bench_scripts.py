@@ -39,6 +39,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "lines_report",
         "report",
         "router",
+        "router_rows",
         "scope",
     )
     return SimpleNamespace(**{name.replace(".", "_"): import_module(f"benchmarks.{name}") for name in names})
@@ -399,21 +400,21 @@ def test_edits_are_written_by_easyedit_as_their_method_does(scripts: SimpleNames
 def test_mixed_updates_are_those_of_the_feed_that_should_come_in(scripts: SimpleNamespace, tmp_path: Path) -> None:
     drawn = {"subject": "Thing", "relation": "hue", "prompt": "The hue of Thing is", "target_new": "red"}
     (tmp_path / "edits.jsonl").write_text(json.dumps(drawn))
-    rows = scripts.router.updates([tmp_path / "edits.jsonl"], 300, 0)
+    rows = scripts.router_rows.updates([tmp_path / "edits.jsonl"], 300, 0)
     keys = [(row.subject, row.relation) for row in rows]
     assert len(set(keys)) == len(keys)
     assert ("Germany", "head_of_government") in keys
     assert ("Egypt", "head_of_state") not in keys, "its row is a falsehood"
     assert keys[-1] == ("Thing", "hue")
-    assert len(scripts.router.updates([], 50, 0)) == 50
+    assert len(scripts.router_rows.updates([], 50, 0)) == 50
 
 
 def test_the_router_sends_every_update_somewhere_and_weak_writes_to_the_index(
     scripts: SimpleNamespace, tiny_llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = scripts.router.Place(tiny_llama, Settings.load(), Home.at(tmp_path / "home"), 0)
-    rows = [row for row in scripts.router.updates([], 300, 0) if row.relation in ("capital", "reigning_champion")]
-    requests = [scripts.router.request_of(row, place.settings) for row in rows]
+    rows = [row for row in scripts.router_rows.updates([], 300, 0) if row.relation in ("capital", "reigning_champion")]
+    requests = [scripts.router_rows.request_of(row, place.settings.catalogue) for row in rows]
     routes = scripts.router.routed(place, requests)
     where = {(item.fact.relation, way.editor) for item, way in zip(requests, routes, strict=True)}
     assert where == {("capital", "memit"), ("reigning_champion", "rag")}
@@ -455,22 +456,46 @@ def test_the_router_sends_every_update_somewhere_and_weak_writes_to_the_index(
     assert "| before | .50" in text
 
 
-def test_neighbours_that_are_scored_are_not_those_that_repair_asks(scripts: SimpleNamespace) -> None:
-    settings = Settings.load()
-    rows = [row for row in scripts.router.updates([], 300, 0) if row.relation == "capital"]
+def neighbours(scripts: SimpleNamespace, rows: Any, seed: int, subjects: frozenset[str]) -> Any:
+    """The neighbours of updates of capitals, of a model that knows all capitals."""
     relation = next(
         one for one in scripts.draw_relations.atlas_relations(REPOSITORY / "examples/atlas") if one.name == "capital"
     )
     prompt, *tests = relation.phrasings
     facts = {"capital": scripts.draw.Known(relation, prompt, tuple(tests), sure=relation.facts)}
-    asked, hidden = scripts.router.neighbours(facts, rows, settings.catalogue, 0)
+    return scripts.router_rows.neighbours(facts, rows, Settings.load().catalogue, seed, subjects)
+
+
+def test_neighbours_that_are_scored_are_not_those_that_repair_asks(scripts: SimpleNamespace) -> None:
+    rows = [row for row in scripts.router_rows.updates([], 300, 0) if row.relation == "capital"]
+    asked, hidden = neighbours(scripts, rows, 0, frozenset())
     shown, scored = {one.prompt for one in asked}, {one.prompt for one in hidden}
     assert len(shown) == len(scored) > 20
     assert not shown & scored
+    assert {one.kind for one in hidden} == {"neighbourhood"}
     written = {row.subject for row in rows}
     assert not any(f"of {subject} is" in text for subject in written for text in shown | scored)
-    assert scripts.router.neighbours(facts, rows, settings.catalogue, 0)[1] == hidden
-    assert scripts.router.neighbours(facts, rows, settings.catalogue, 1)[1] != hidden
+    assert neighbours(scripts, rows, 0, frozenset())[1] == hidden
+    assert neighbours(scripts, rows, 1, frozenset())[1] != hidden
+
+
+def test_facts_beside_an_edit_are_all_asked_and_scored_in_another_phrasing(scripts: SimpleNamespace) -> None:
+    rows = [row for row in scripts.router_rows.updates([], 300, 0) if row.relation == "capital"]
+    asked, hidden = neighbours(scripts, rows, 0, frozenset())
+    some = frozenset(one.fact.subject for one in asked[:5])
+    beside, scored = neighbours(scripts, rows, 0, some)
+    assert [one.fact.subject for one in beside[:5]] == sorted(some)
+    own = [one for one in scored if one.kind == "same_subject"]
+    phrasings = {text for one in beside for text in scripts.router_rows.asked_of(one)}
+    assert len(own) == 5
+    assert not {one.prompt for one in own} & phrasings
+    assert not any(subject in one.prompt for subject in some for one in scored if one not in own)
+    request = SimpleNamespace(fact=SimpleNamespace(id="edit", subject=beside[0].fact.subject))
+    assert len([one for one in hidden if one.kind == "neighbourhood"]) > len(own)
+    questions = scripts.router_rows.questions_of([request], beside)
+    assert {one.beside for one in questions if one.kind == "same_subject"} == {("edit",)}
+    assert {one.fact_id for one in questions if one.kind == "same_subject"} == {beside[0].fact.id}
+    assert {one.beside for one in questions if one.kind == "neighbourhood"} == {()}
 
 
 def test_repair_goes_on_until_the_level_is_kept(

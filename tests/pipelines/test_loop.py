@@ -1,6 +1,7 @@
 """The steps of the loop, one after the other, on a small world and a random model; Prefect is left out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from editors.load import LoadedModel
-from pipelines import steps
+from pipelines import guard, steps
 from pipelines.admission.release_rows import held_rows, release_row
 from pipelines.answer import open_answerer
 from pipelines.auditing.card import write_card
@@ -93,8 +94,6 @@ def releases(bring: Bring) -> list[Release]:
 
 
 def answer(bring: Bring, question: str, day: date, release: int | None = None) -> str:
-    from dataclasses import replace
-
     answerer = replace(open_answerer(home_of(bring), release=release), loaded=None)
     return answerer.ask(question, as_of=day).text
 
@@ -126,6 +125,28 @@ def test_the_least_limit_says_how_many_facts_go_into_the_weights(
     fit = sum("the weights have room" in way.reason or way.editor != RAG for way in routed.routes)
     assert 9 < fit < 60
     assert sum(way.editor != RAG for way in routed.routes) == min(written, fit)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_other_facts_of_the_subjects_that_are_edited_must_not_move(
+    bring: Bring, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool
+) -> None:
+    """All that the policy has room for are asked; a random model is sure of nothing, so that here all count."""
+    beside = {"continent": "Asia", "currency": "Kazakhstani tenge", "largest_city": "Almaty"}
+    rows = (f"Kazakhstan,{name},{thing},,,CIA World Factbook,https://www.cia.gov/,\n" for name, thing in beside.items())
+    bring(WORLD + "".join(rows))
+    monkeypatch.setattr(guard, "sure", lambda drawn, _: drawn)
+    path = tmp_path / "news.csv"
+    path.write_text(NEWS, encoding="utf-8")
+    with Workplace.opened(home_of(bring), model, "tester", AT) as place:
+        routed = steps.route(place, steps.admit(place, steps.read(place, path)), quick)
+        none = replace(place.settings.policy.probes, untouched=0, untouched_quick=0)
+        place.settings = replace(place.settings, policy=replace(place.settings.policy, probes=none))
+        asked = guard.bench_of(place, routed).untouched
+        relations = {item.fact.id: item.fact.relation for item in place.current}
+    (edit,) = (item.fact.id for item in routed.requests if item.fact.subject == "Kazakhstan")
+    assert edit in {item.fact.id for item, way in zip(routed.requests, routed.routes, strict=True) if way.editor != RAG}
+    assert {relations[item.fact_id] for item in asked if item.beside == (edit,)} == set(beside)
 
 
 def test_answers_follow_valid_time_and_the_release(bring: Bring) -> None:

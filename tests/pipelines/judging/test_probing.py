@@ -80,6 +80,35 @@ def test_facts_that_live_in_the_weights_are_always_asked() -> None:
     assert fact("France").id in {item.fact_id for item in drawn}
 
 
+def test_other_facts_of_the_edited_subjects_are_asked_besides_and_name_the_edits_beside_them() -> None:
+    request = CATALOGUE.request(fact("Nauru"), "UPDATE")
+    stock = known(
+        *(fact(f"Land {n}") for n in range(50)),
+        *(fact("Nauru", relation) for relation in ("currency", "continent", "largest_city", "official_language")),
+        fact("France", "currency"),
+    )
+    drawn = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 2)
+    more = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 2, None, 2)
+    assert more[: len(drawn)] == drawn, "what is drawn otherwise stays as it is"
+    every = untouched_questions(stock, [request], [request], CATALOGUE, POLICY, 2, None, 9)
+    own = {item.fact_id for item in every if item.kind == "same_subject"}
+    assert own == {fact("Nauru", name).id for name in ("currency", "continent", "largest_city")}
+    assert len({item.fact_id for item in more} - {item.fact_id for item in drawn}) == 2
+    assert {item.beside for item in every if item.fact_id in own} == {(request.fact.id,)}
+    assert {item.beside for item in every if item.fact_id not in own} == {()}
+
+
+def test_of_the_edited_subjects_most_is_asked_that_the_model_knows() -> None:
+    requests = [CATALOGUE.request(fact(f"Land {n}"), "UPDATE") for n in range(20)]
+    stock = known(*(fact(f"Land {n}", name, f"{name} {n}") for n in range(20) for name in ("currency", "continent")))
+    prompts = {CATALOGUE.request(item.fact, "ADD").prompt: item.fact.object for item in stock}
+    knows = asker(**{prompt: thing for prompt, thing in prompts.items() if thing.startswith("currency")})
+    for most, currencies in ((12, 12 - PILOT), (40, 20)):
+        drawn = untouched_questions(stock, requests, requests, CATALOGUE, POLICY, 0, knows, most)
+        asked = Counter(next(one.fact.relation for one in stock if one.fact.id == item.fact_id) for item in drawn[::2])
+        assert asked == {"currency": currencies, "continent": PILOT}
+
+
 def test_relations_with_several_objects_are_left_out() -> None:
     request = CATALOGUE.request(fact("Nauru"), "ADD")
     stock = known(fact("France", "official_language"))

@@ -75,7 +75,16 @@ class Scripted(Asker):
 
 @dataclass(frozen=True)
 class ScriptedBench(Bench):
-    """A bench that knows which fact breaks what: each takes two nats of a margin of one."""
+    """A bench that knows which fact breaks what: each takes two nats of a margin of one; easing helps the `spare`."""
+
+    spare: frozenset[str] = frozenset()
+
+    def _eased(self, written: Written, fact_ids: Collection[str], seen: Sequence[Observation]) -> Written:
+        world = cast(Scripted, self.asker).world
+        assert {item.fact_id for item in seen if item.kind == "efficacy"} >= set(fact_ids)
+        for name in self.spare & set(fact_ids):
+            world.breaks[name] = set()
+        return written
 
     def _costs(self, written: Written, stay: Sequence[Observation]) -> Costs:
         assert written.delta is not None
@@ -170,6 +179,38 @@ def test_as_many_are_taken_out_at_once_as_the_gate_asks_for() -> None:
     assert set(repaired.written.moved) == {"b", "c"}, "one round takes out, one asks all of it again, one returns"
     one_by_one = replace(table, rounds=2).repair(written).written
     assert one_by_one.delta is None, "no round was left to ask the final state as a whole"
+
+
+BESIDE = Question("same_subject", "u1", "u1 is", ("old 1",), ("b", "c"))
+"""Another fact of the subject of which b and c are."""
+
+
+@pytest.mark.parametrize(("breaks", "gone"), [({"b": {"u1"}}, {"b", "c"}), ({"b": {"u2"}}, set()), ({}, set())])
+def test_a_fact_whose_edit_changes_another_answer_about_its_subject_is_taken_out(
+    breaks: dict[str, set[str]], gone: set[str]
+) -> None:
+    """Also where the gate allows it; what is broken of other subjects is the gate's affair."""
+    table, written = bench(World(breaks), lambda seen: None)
+    table = replace(table, untouched=[BESIDE, *UNTOUCHED[2:]])
+    repaired = table.repair(written)
+    assert set(repaired.written.moved) == gone
+    assert all("'u1 is' gives 'broken'" in reason for reason in repaired.written.moved.values())
+    assert {item.fact_id: item.after for item in repaired.final}["u1"]
+
+
+def test_a_fact_that_gives_back_enough_stays() -> None:
+    table, written = bench(World({"b": {"u1"}}), lambda seen: None)
+    repaired = replace(table, untouched=[BESIDE, *UNTOUCHED[2:]], spare=frozenset("b")).repair(written)
+    assert repaired.written.moved == {}
+    assert all(item.after for item in repaired.final)
+    assert len(repaired.final) == len(EDITS) + 9, "all is asked in the state that is left"
+
+
+def test_an_answer_beside_facts_that_are_out_already_is_weighed_like_any_other() -> None:
+    table, written = bench(World({"a": {"u1"}}, mute={"b", "c"}), lambda seen: None)
+    repaired = replace(table, untouched=[BESIDE]).repair(written)
+    assert set(repaired.written.moved) == {"b", "c"}, "a is about another subject, and the gate allows it"
+    assert [item.after for item in repaired.final if item.fact_id == "u1"] == [False]
 
 
 class Heavy:

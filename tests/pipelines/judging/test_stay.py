@@ -17,6 +17,14 @@ def test_the_gate_breaks_below_the_share_that_is_to_stay_right() -> None:
         assert words is None or f"{level:.2f} is asked for" in words
 
 
+def test_facts_of_the_edited_subjects_count_where_they_are_lost_and_make_up_for_nothing() -> None:
+    gate = stay_gate(GatePolicy(), "low", 0.97)
+    assert gate([*seen(0, 300, "same_subject"), *seen(3)]) is None
+    assert "96 of 100" in str(gate([*seen(0, 300, "same_subject"), *seen(4)]))
+    assert "2 about the edited subjects are not" in str(gate([*seen(2, 300, "same_subject"), *seen(2)]))
+    assert gate([*seen(1, 300, "same_subject"), *seen(2)]) is None
+
+
 def test_a_gate_of_the_policy_breaks_it_too_and_what_may_move_does_not() -> None:
     gate = stay_gate(GatePolicy(), "low", 0.0)
     assert "neighbourhood" in str(gate(seen(40)))
