@@ -96,8 +96,10 @@ def router_section(found: Mapping[str, Any]) -> str:
     told = [f"* {what}: {', '.join(f'{name} {n}' for name, n in of.items()) or 'none'}" for what, of in counted.items()]
     about = (
         f"{found['n']} updates, seed {found['seed']}, model {found['model'][:12]}; the whole system is asked. Repair "
-        f"is that of the loop; it asked {found['asked_by_repair']} sure neighbours, and the neighbours scored are "
-        "others. Each level begins with what the weights answer. Perplexity is that of every second paragraph of the "
+        f"is that of the loop; it asked {found['asked_by_repair']} sure facts: neighbours, and all other facts of the "
+        "edited subjects. The neighbours scored are others, about other subjects; facts of the edited subjects are "
+        "scored in a phrasing in which they were not asked. Each level begins with what the weights answer. Perplexity "
+        "is that of every second paragraph of the "
         "running text, repair reads the others; it is that with the weight delta "
         f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
         "all writes."
