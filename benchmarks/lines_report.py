@@ -99,10 +99,9 @@ def router_section(found: Mapping[str, Any]) -> str:
         f"is that of the loop; it asked {found['asked_by_repair']} sure facts: neighbours, and all other facts of the "
         "edited subjects. The neighbours scored are others, about other subjects; facts of the edited subjects are "
         "scored in a phrasing in which they were not asked. Each level begins with what the weights answer. Perplexity "
-        "is that of every second paragraph of the "
-        "running text, repair reads the others; it is that with the weight delta "
-        f"on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s for "
-        "all writes."
+        "is that of every second paragraph of the running text, repair reads the others; it is that with the weight "
+        f"delta on, over that of before ({found['before']['perplexity']:.2f}). {found['cpu_seconds_write']:.0f} CPU s "
+        "for all writes."
     )
     head = ["", *kinds, "perplexity", "live in", "CPU s of repair"]
     return "\n\n".join([about, table(head, body), "\n".join(told)])
