@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.draw import Known, ask, known
 from benchmarks.draw_relations import atlas_relations
 from benchmarks.editors import keep_json
-from benchmarks.router_rows import ATLAS, neighbours, questions_of, request_of, updates
+from benchmarks.router_rows import ATLAS, neighbours, request_of, updates
 from editors import get_editor, read_delta
 from editors.load import LoadedModel, load_model
 from pipelines.bench.context import system
@@ -33,7 +33,7 @@ from pipelines.bench.rows import BenchRow
 from pipelines.bench.score import Probe, perplexity, probes_of, right_of, shares
 from pipelines.guard import strictest
 from pipelines.judging.beliefs import believe
-from pipelines.judging.probing import Asker, edit_questions, sure
+from pipelines.judging.probing import Asker, edit_questions, stay_questions, sure
 from pipelines.judging.reading import Reading
 from pipelines.judging.repair import Bench
 from pipelines.judging.stay import stay_gate
@@ -119,7 +119,7 @@ def bench_of(place: Place, held: Sequence[EditRequest], near: Sequence[EditReque
     """
     asker = Asker(place.loaded)
     reading = Reading.of(place.loaded, paragraphs(place)[::2], place.settings.policy.probes.harder)
-    untouched = sure(questions_of(held, near), asker)
+    untouched = sure(stay_questions([item.fact for item in near], held, place.settings.catalogue), asker)
     return Bench(asker, edit_questions(held), untouched, lambda _: None, ROUNDS, reading)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import random
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from benchmarks.draw import Known
 from pipelines.bench.formats import read_rows
 from pipelines.bench.rows import BenchRow
 from pipelines.bench.score import Probe
-from pipelines.judging.probing import Question
 from registry.catalogue import Catalogue
 from registry.records import EditRequest, Fact
 
@@ -47,19 +45,6 @@ def request_of(row: BenchRow, catalogue: Catalogue) -> EditRequest:
 def asked_of(item: EditRequest) -> tuple[str, ...]:
     """The phrasings in which the loop asks what must not move."""
     return (item.prompt, *item.paraphrases[:1])
-
-
-def questions_of(held: Sequence[EditRequest], near: Sequence[EditRequest]) -> list[Question]:
-    """What repair asks of facts that must not move, beside the edits of `held`."""
-    edits = defaultdict[str, tuple[str, ...]](tuple)
-    for item in held:
-        edits[item.fact.subject] += (item.fact.id,)
-    return [
-        Question("same_subject" if beside else "neighbourhood", item.fact.id, prompt, item.answers, beside)
-        for item in near
-        for beside in [edits.get(item.fact.subject, ())]
-        for prompt in asked_of(item)
-    ]
 
 
 def neighbours(

@@ -49,7 +49,7 @@ class RowResult:
         reasons: why, in words.
         rules: the rules behind the reasons, in the same order.
         memory: where the fact lives; empty where it was not accepted.
-        why_there: the route's reason.
+        why_there: the route's reason, or why the fact was moved; and by how much its edit was cut, where it was.
         fact_id: id of the fact; empty where there is none.
         observed_at: when the source was looked at, as in the row; empty where it does not say.
         confirms: id of the known fact that a NOOP says again; empty otherwise.

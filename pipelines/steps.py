@@ -193,7 +193,7 @@ def publish(
             family=judged.family,
             samples=judged.samples,
             moved=_moved(routed, judged.written),
-            notes=(*place.repaired, *admission.notes),
+            notes=(*place.repaired, *admission.notes, *judged.written.notes),
             peak_rss_mb=peak_rss_mb(),
         )
         release: Release | None = None
@@ -230,7 +230,7 @@ def results(feed: "Feed", admission: "Admission", routed: Routed, written: Writt
                 reasons=tuple(reason.words for reason in row.reasons),
                 rules=tuple(reason.rule for reason in row.reasons),
                 memory=written.memory.get(fact_id, "") if accepted else "",
-                why_there=written.moved.get(fact_id, why.get(fact_id, "")) if accepted else "",
+                why_there=written.why_there(fact_id, why.get(fact_id, "")) if accepted else "",
                 fact_id=fact_id,
                 confirms=row.confirms,
             )

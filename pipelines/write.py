@@ -41,12 +41,31 @@ class Written:
         effects: what the fit did, by fact id.
         memory: the memory in which each accepted fact lives, by fact id.
         moved: why a fact that was routed to the weights lives in the index instead, by fact id.
+        eased: what share of its length an edit keeps that gave some back, by fact id.
     """
 
     delta: EditDelta | None
     effects: Mapping[str, "FactEffect"] = field(default_factory=dict)
     memory: Mapping[str, str] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
+    eased: Mapping[str, float] = field(default_factory=dict)
+
+    def why_there(self, fact_id: str, routed: str) -> str:
+        """Why a fact lives where it does: why it was moved, or the route's reason and what its edit gave back."""
+        if fact_id in self.eased:
+            kept = f"{self.eased[fact_id]:.2f} of its edit's length"
+            return f"{routed}; kept at {kept}, so that another answer about its subject stays right"
+        return self.moved.get(fact_id, routed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many edits gave something back, in words; nothing where none did."""
+        if not self.eased:
+            return ()
+        least, most = (f"{bound(self.eased.values()):.2f}" for bound in (min, max))
+        lengths = least if least == most else f"{least} to {most}"
+        kept = f"{len(self.eased)} of the facts in the weights: {lengths} of the edit's length was kept"
+        return (f"{kept}, so that other answers about their subjects stay right",)
 
 
 def write(
@@ -106,4 +125,5 @@ def moved_to_index(written: Written, reasons: Mapping[str, str]) -> Written:
         written.effects,
         {**written.memory, **dict.fromkeys(gone, RAG)},
         {**written.moved, **words},
+        {name: share for name, share in written.eased.items() if name not in gone},
     )

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
+from editors.pieces import Pieces
 from editors.serac.config import SeracConfig
 from editors.serac.embed import embedder
-from editors.serac.pieces import Pieces
 from editors.serac.request import about
 from editors.serac.scope import ask_of
 from editors.serac.solve import Weights, agreement, likeliest

@@ -11,9 +11,9 @@ from editors.base import FactEffect, taken_out
 from editors.delta import parameters_digest
 from editors.factors import tensor_digest
 from editors.layouts import layout_of
+from editors.pieces import Pieces
 from editors.serac.embed import embedder
 from editors.serac.overlay import Overlay
-from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, Scope
 from editors.serac.solve import Weights
 from editors.stored import StoredDelta, Undo

@@ -16,9 +16,9 @@ from editors.base import FactEffect
 from editors.delta import parameters_digest
 from editors.fitting import in_order
 from editors.layouts import layout_of
+from editors.pieces import Pieces
 from editors.serac.config import SeracConfig
 from editors.serac.delta import VOCABULARY, SeracDelta, empty_delta, followings, plain
-from editors.serac.pieces import Pieces
 from editors.serac.request import about, stored
 from editors.serac.scope import Edit
 from editors.serac.solve import Weights

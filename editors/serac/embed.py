@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from editors.layouts import layout_of
+from editors.pieces import Pieces
 from editors.sequences import unrouted
-from editors.serac.pieces import Pieces
 from editors.serac.solve import Whitening, contrast, likeness, rarity, through
 from editors.serac.text import FILLERS
 

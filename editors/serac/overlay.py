@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from editors.layouts import Layout
+from editors.pieces import Pieces
 from editors.sequences import Call, Watch
-from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, Scope, questions
 from editors.serac.solve import after, likeliest, pointer_bias
 from editors.serac.text import begun, is_filler, unspaced

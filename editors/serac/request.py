@@ -11,13 +11,13 @@ from torch import Tensor
 from editors.base import EffectState, FactEffect
 from editors.fitting import MOVED
 from editors.generate import generate
+from editors.pieces import Pieces
 from editors.rows import answer_row
 from editors.sequences import unrouted
 from editors.serac.background import MASK, RELATIONS
 from editors.serac.config import SeracConfig
 from editors.serac.embed import Wording
 from editors.serac.overlay import Overlay
-from editors.serac.pieces import Pieces
 from editors.serac.scope import Edit, ask_of
 from editors.serac.solve import likeliest
 from editors.serac.text import FILLERS, negated, words_of

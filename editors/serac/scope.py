@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from editors.pieces import Pieces, Span
 from editors.serac.embed import MASKED, Embedder, Wording
-from editors.serac.pieces import Pieces
 from editors.serac.solve import Weights, after, agreement
 from editors.serac.text import (
     Asked,
-    Span,
     asked,
     begun,
     mentions,

@@ -7,12 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from editors.pieces import TURN, Span
 from registry.text import natural_stop, normalise
-
-TURN = "\x1e"
-"""Stands for every special token: turns of a chat begin and end with one."""
-
-Span = tuple[int, int]
 
 _WORD = re.compile("[^\\W_]+(?:[.'\u2019&][^\\W_]+)*")
 _POSSESSIVE = re.compile("['\u2019]s$", re.IGNORECASE)

@@ -54,6 +54,7 @@ def demo_rows(result: "DemoResult") -> Rows:
     )
     rows += [("moved to the index", f"{one.get('fact', one['fact_id'])}: {one['reason']}") for one in update.moved]
     rows += _measured(update)
+    rows += [("note", note) for note in update.notes]
     for asked in result.dated:
         where = f"{asked.source or 'no source'}, {asked.memory or 'no memory'}"
         rows.append((f"as of {asked.as_of}", f"{asked.question} {asked.answer} ({where})"))

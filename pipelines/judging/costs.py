@@ -20,6 +20,8 @@ Gate = Callable[[Sequence[Observation]], str | None]
 
 SPREAD = 0.5
 """Nats over which an answer turns from right to wrong when it is counted."""
+BARELY = 1e-6
+"""Nats by which an answer is wrong of which nothing else is known."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Costs:
             seen: what was seen of every prompt.
             gate: what they break.
         """
-        place = {prompt: index for index, prompt in enumerate(self.prompts)}
-        margins, found, left = self.margins, list[Leaving](), list(range(len(self.columns)))
+        before = margins = self._as_seen(seen)
+        found, left = list[Leaving](), list(range(len(self.columns)))
         while left:
             wrong = _wrong(margins[:, None] + self.returned[:, left])
             column = left.pop(int(wrong.argmin()))
@@ -74,14 +76,30 @@ class Costs:
             back = int(((margins < 0) & (after >= 0)).sum())
             found.append(Leaving(self.columns[column], back, fewer))
             margins = after
-            if gate([self._expected(item, margins[place[item.prompt]], place[item.prompt]) for item in seen]) is None:
+            if gate(self._expected(seen, before, after)) is None:
                 break
         return found
 
-    def _expected(self, item: Observation, margin: "Tensor", place: int) -> Observation:
-        """An observation as it is expected with another margin: another one where the margin changes its side."""
-        right = bool(margin >= 0)
-        return item if right == bool(self.margins[place] >= 0) else replace(item, after=right)
+    def _as_seen(self, seen: Sequence[Observation]) -> "Tensor":
+        """The margins, (prompts,); of an answer that is wrong though its margin says otherwise, just below 0.
+
+        A margin is that of one way to say an answer. Whatever comes back of it may set the answer right; were it never
+        expected back, no number of facts would do.
+        """
+        margins = self.margins.clone()
+        wrong = {item.prompt for item in seen if not item.after}
+        rows = [row for row, prompt in enumerate(self.prompts) if prompt in wrong]
+        margins[rows] = margins[rows].clamp(max=-BARELY)
+        return margins
+
+    def _expected(self, seen: Sequence[Observation], before: "Tensor", after: "Tensor") -> list[Observation]:
+        """What is expected of every prompt with other margins: another answer where the margin changes its side."""
+        right, turned = after >= 0, (before >= 0) != (after >= 0)
+        place = {prompt: row for row, prompt in enumerate(self.prompts)}
+        return [
+            replace(item, after=bool(right[place[item.prompt]])) if turned[place[item.prompt]] else item
+            for item in seen
+        ]
 
 
 def _wrong(margins: "Tensor") -> "Tensor":

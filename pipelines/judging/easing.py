@@ -5,7 +5,7 @@ What a column of a delta gives to the margins of its own facts is known to first
 is how short it may be for the least of them to stay `SPARE`. A few rounds make up for what first order leaves out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from guards.observations import Observation
@@ -25,8 +25,10 @@ Own = Sequence[tuple[Observation, Sequence[str]]]
 """What was seen of facts' own prompts and phrasings, each with the answers that are right."""
 
 
-def eased(loaded: "LoadedModel", delta: "WeightDelta", fact_ids: Collection[str], own: Own) -> "WeightDelta":
-    """The delta with some facts' targets as short as their own answers allow.
+def eased(
+    loaded: "LoadedModel", delta: "WeightDelta", fact_ids: Collection[str], own: Own
+) -> tuple["WeightDelta", Mapping[str, float]]:
+    """The delta with some facts' targets as short as their own answers allow; and what share each of those keeps.
 
     Args:
         loaded: the model, with nothing of the delta on.
@@ -51,4 +53,5 @@ def eased(loaded: "LoadedModel", delta: "WeightDelta", fact_ids: Collection[str]
             needed[seen.fact_id] = max(needed[seen.fact_id], 1 - spare / given if given > 0 else 0.0)
         lengths = {key: min(1.0, max(SHORTEST, length * needed[key])) for key, length in lengths.items()}
         found = delta.shortened(lengths)
-    return found
+    longest = [(column, max(lengths[fact_id] for fact_id in column)) for column in together]
+    return found, {fact_id: share for column, share in longest for fact_id in column if share < 1}

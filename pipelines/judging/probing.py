@@ -214,10 +214,10 @@ def untouched_questions(
     if asker is not None and own:
         of_them, _ = _known_first(of_them, own, asker, catalogue)
     chosen += of_them[:own]
-    return _about(chosen, written, catalogue)
+    return stay_questions(chosen, written, catalogue)
 
 
-def _about(facts: Sequence[Fact], written: Sequence[EditRequest], catalogue: Catalogue) -> list[Question]:
+def stay_questions(facts: Sequence[Fact], written: Sequence[EditRequest], catalogue: Catalogue) -> list[Question]:
     """Two phrasings of each of some facts that shall not move when others are written."""
     edited = {item.fact.relation for item in written}
     beside: dict[str, tuple[str, ...]] = {}

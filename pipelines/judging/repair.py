@@ -162,8 +162,10 @@ class Bench:
         names = {item.prompt: item.answers for item in self.edits}
         own = [(item, names[item.prompt]) for item in seen if item.prompt in names]
         assert isinstance(written.delta, WeightDelta), "what is on the bench was written into weights"
-        delta = eased(self.asker.loaded, written.delta, fact_ids, own)
-        return replace(written, delta=delta, effects={**written.effects, **{one.fact_id: one for one in delta.effects}})
+        delta, shares = eased(self.asker.loaded, written.delta, fact_ids, own)
+        effects = {**written.effects, **{one.fact_id: one for one in delta.effects}}
+        shares = {name: share * written.eased.get(name, 1.0) for name, share in shares.items()}
+        return replace(written, delta=delta, effects=effects, eased={**written.eased, **shares})
 
     def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
         """The facts that cost most of what must not move, with reasons; empty if the gate passes."""

@@ -13,6 +13,7 @@ from editors.base import FactEffect
 from editors.delta import WeightDelta, parameters_digest
 from editors.factors import LayerDelta
 from editors.layouts import layout_of
+from registry.text import normalise
 
 NAMES = ("a", "b", "c")
 ANSWERS = (
@@ -49,10 +50,10 @@ def scaled(delta: WeightDelta, column: int, factor: float) -> WeightDelta:
     return replace(delta, layers=tuple(replace(layer, left=layer.left * factors) for layer in delta.layers))
 
 
-def margin(loaded: Any, prompt: str, said: str) -> float:
-    """The least lead of an answer's first tokens, one prompt at a time."""
+def margin(loaded: Any, prompt: str, said: str, ended: bool = True) -> float:
+    """The least lead of an answer's tokens and, where it is asked for, of the end of its last word; one at a time."""
     given = len(loaded.tokenizer(prompt)["input_ids"])
-    ids = loaded.tokenizer(f"{prompt} {said}")["input_ids"][: given + attribution.TOKENS]
+    ids = loaded.tokenizer(f"{prompt} {said}")["input_ids"]
     with torch.no_grad():
         logits = loaded.model(input_ids=torch.tensor([ids])).logits[0]
     leads = []
@@ -60,7 +61,15 @@ def margin(loaded: Any, prompt: str, said: str) -> float:
         others = logits[place - 1].clone()
         others[ids[place]] = -torch.inf
         leads.append(float(logits[place - 1, ids[place]] - others.max()))
-    return min(leads)
+    whole = loaded.tokenizer.decode(ids)
+    longer = torch.tensor(
+        [
+            normalise(loaded.tokenizer.decode([*ids, token]))[len(normalise(whole)) :][:1].isalnum()
+            for token in range(len(logits[-1]))
+        ]
+    )
+    assert 0 < int(longer.sum()) < len(longer)
+    return min([*leads, float(logits[-1][~longer].max() - logits[-1][longer].max())] if ended else leads)
 
 
 def test_what_a_column_takes_is_the_slope_of_the_margin(loaded: Any) -> None:
@@ -77,6 +86,17 @@ def test_what_a_column_takes_is_the_slope_of_the_margin(loaded: Any) -> None:
         slopes = [(less - more) / (2 * step) for less, more in zip(*ends, strict=True)]
         assert found.returned[:, column].tolist() == pytest.approx(slopes, rel=1e-2, abs=2e-4)
     assert float(found.returned.abs().max()) > 1e-2
+
+
+def test_an_answer_is_looked_at_to_its_last_token(loaded: Any) -> None:
+    """Of the orders of five words, one is least sure of the last."""
+    prompt, words = "The capital of Chad is", ("Tokyo", "Paris", "yen", "Rome", "Chad")
+    orders = [" ".join((*words[turn:], *words[:turn])) for turn in range(len(words))]
+    wholes = [[margin(loaded, prompt, text, False) for text in (one, one.rsplit(" ", 1)[0])] for one in orders]
+    assert any(whole < begun - 1e-3 for whole, begun in wholes), "no order is least sure of its last word"
+    with scaled(build(loaded.model), 0, 0.0).applied(loaded.model):
+        found = attribute(loaded.model, loaded.tokenizer, build(loaded.model), [(prompt, one) for one in orders])
+        assert found.margins.tolist() == pytest.approx([margin(loaded, prompt, one) for one in orders], abs=1e-5)
 
 
 def test_batches_do_not_change_what_is_found(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from editors.generate import chat_prompt, generate
 from editors.load import LoadedModel
+from editors.pieces import TURN, Pieces
 from editors.serac.calibrate import Case, Phrasing, cases, cautious, fitted, odds, scores
 from editors.serac.config import SeracConfig
 from editors.serac.editor import SeracEditor
 from editors.serac.embed import embedder
 from editors.serac.overlay import Overlay
-from editors.serac.pieces import Pieces
 from editors.serac.request import about
 from editors.serac.solve import (
     Weights,
@@ -31,7 +31,7 @@ from editors.serac.solve import (
     rarity,
     through,
 )
-from editors.serac.text import TURN, asked, begun, is_filler, mentions, negated
+from editors.serac.text import asked, begun, is_filler, mentions, negated
 from registry.errors import EditError
 from registry.records import EditRequest, Fact
 

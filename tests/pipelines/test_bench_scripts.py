@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from guards.observations import Observation
 from guards.stats import wilson
 from pipelines.bench.formats import read_rows
 from pipelines.judging.portability import negated
+from pipelines.judging.probing import stay_questions
 from pipelines.settings import Settings
 from pipelines.write import Written
 from registry.home import Home
@@ -490,10 +492,11 @@ def test_facts_beside_an_edit_are_all_asked_and_scored_in_another_phrasing(scrip
     assert len(own) == 5
     assert not {one.prompt for one in own} & phrasings
     assert not any(subject in one.prompt for subject in some for one in scored if one not in own)
-    request = SimpleNamespace(fact=SimpleNamespace(id="edit", subject=beside[0].fact.subject))
+    request = next(one.request for one in rows)
+    request = replace(request, fact=replace(request.fact, subject=beside[0].fact.subject))
     assert len([one for one in hidden if one.kind == "neighbourhood"]) > len(own)
-    questions = scripts.router_rows.questions_of([request], beside)
-    assert {one.beside for one in questions if one.kind == "same_subject"} == {("edit",)}
+    questions = stay_questions([one.fact for one in beside], [request], Settings.load().catalogue)
+    assert {one.beside for one in questions if one.kind == "same_subject"} == {(request.fact.id,)}
     assert {one.fact_id for one in questions if one.kind == "same_subject"} == {beside[0].fact.id}
     assert {one.beside for one in questions if one.kind == "neighbourhood"} == {()}
 

@@ -84,7 +84,7 @@ class ScriptedBench(Bench):
         assert {item.fact_id for item in seen if item.kind == "efficacy"} >= set(fact_ids)
         for name in self.spare & set(fact_ids):
             world.breaks[name] = set()
-        return written
+        return replace(written, eased={**written.eased, **dict.fromkeys(fact_ids, 0.5)})
 
     def _costs(self, written: Written, stay: Sequence[Observation]) -> Costs:
         assert written.delta is not None
@@ -202,6 +202,7 @@ def test_a_fact_that_gives_back_enough_stays() -> None:
     table, written = bench(World({"b": {"u1"}}), lambda seen: None)
     repaired = replace(table, untouched=[BESIDE, *UNTOUCHED[2:]], spare=frozenset("b")).repair(written)
     assert repaired.written.moved == {}
+    assert repaired.written.eased["b"] == 0.5
     assert all(item.after for item in repaired.final)
     assert len(repaired.final) == len(EDITS) + 9, "all is asked in the state that is left"
 

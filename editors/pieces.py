@@ -1,4 +1,4 @@
-"""The text of every token of a vocabulary, as bytes, so that a saved delta reads token ids without a tokenizer."""
+"""The text of every token of a vocabulary, as bytes: token ids are read, and looked at, without a tokenizer."""
 
 import codecs
 import zlib
@@ -9,9 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.serac.text import TURN, Span
+TURN = "\x1e"
+"""Stands for every special token: turns of a chat begin and end with one."""
+
+Span = tuple[int, int]
 
 _META = "\u2581"
+_APART = frozenset("-/_\u2013\u2014")
+"""Marks that part words like a space does (`registry.text.normalise`)."""
 _ENDS = frozenset(bytes([one]) for one in f"{TURN} \n\t.,;:!?)]}}".encode())
 _PRINTED = (*range(33, 127), *range(161, 173), *range(174, 256))
 
@@ -89,6 +94,16 @@ class Pieces:
     @cached_property
     def _ends(self) -> tuple[int, ...]:
         return tuple(index for index, piece in enumerate(self.table) if piece[:1] in _ENDS)
+
+    def going_on(self) -> Tensor:
+        """Which tokens go on with the word before them, (tokens,) bool: a letter or a digit comes first.
+
+        Punctuation before it is passed over, but for what parts words: "'s" goes on with a name, "-" does not.
+        """
+        parting = frozenset((*_APART, TURN))
+        texts = (piece.decode("utf-8", "replace") for piece in self.table)
+        firsts = (next((one for one in text if one.isalnum() or one.isspace() or one in parting), "") for text in texts)
+        return torch.tensor([first.isalnum() for first in firsts])
 
     def word_ends(self, size: int) -> list[int]:
         """Tokens below `size` before which a name has ended: white space, a stop, or the end of a turn."""
