@@ -1,9 +1,10 @@
 """Which facts to take out of a batch so that what must not move is right again.
 
-Every untouched answer has a margin, of which each fact of the batch has taken a part (`editors.attribution`). An answer
-of margin m counts as sigmoid(-m / SPREAD) wrong answers, so that one which is nearly wrong has a say: it stands for
-those that are not asked. Facts go one after another, each time the one without which the fewest answers are expected to
-be wrong, until the gate is expected to pass.
+Every untouched answer has a margin, of which each fact of the batch has taken a part (`editors.attribution`). An
+answer of margin m counts as sigmoid(-m / SPREAD) wrong answers, so that one which is right has a say: it stands for
+those that are not asked. Which answers turn is half chance; what a fact takes from all of them tells more surely what
+it takes from others, and so the spread is wide. Facts go one after another, each time the one without which the
+fewest answers are expected to be wrong, until the gate is expected to pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 Gate = Callable[[Sequence[Observation]], str | None]
 """Says in words which gate the observations break; None when they break none."""
 
-SPREAD = 0.5
-"""Nats over which an answer turns from right to wrong when it is counted."""
+SPREAD = 4.0
+"""Nats over which an answer turns from right to wrong when it is counted; docs/loop.md says how it was chosen."""
 BARELY = 1e-6
 """Nats by which an answer is wrong of which nothing else is known."""
 

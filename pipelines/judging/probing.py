@@ -63,7 +63,7 @@ class ProbePolicy:
     same_subject_quick: int = 40
     seed: int = 20260101
     texts: int = 12
-    kept: float = 0.97
+    kept: float = 0.99
     harder: float = 1.02
     rounds: int = 24
     general: int = 60

@@ -52,7 +52,7 @@ def with_policy(**sections: dict[str, Any]) -> Settings:
         ("admission", "near_copy", 0.45, 0.9),
         ("admission", "skipped", [], ["consensus"]),
         ("route", "stable_days", 3650, 30),
-        ("probes", "kept", 0.97, 0.5),
+        ("probes", "kept", 0.99, 0.5),
         ("leakage", "most_auc", 0.65, 0.99),
         ("answer", "certainty", 0.7, 0.1),
     ],
