@@ -22,9 +22,9 @@ import torch
 
 from benchmarks.editors import keep_json
 from editors.load import LoadedModel, load_model
+from editors.pieces import Pieces
 from editors.serac.config import SeracConfig
 from editors.serac.embed import Embedder, Wording, embedder
-from editors.serac.pieces import Pieces
 from editors.serac.request import about
 from editors.serac.scope import ask_of
 from editors.serac.solve import Weights
