@@ -25,6 +25,7 @@ from editors.rows import Group
 from editors.subject import subject_span
 from editors.trace import inputs_of
 from registry.errors import EditError
+from registry.ranges import Amount, Count, Share
 from registry.records import EditRequest
 from registry.text import normalise
 
@@ -46,11 +47,11 @@ class BystanderConfig:
         seed: decides which names stand in which sentences.
     """
 
-    most: int = 1200
-    each: int = 60
-    share: float = 0.8
-    weight: float = 2.0
-    earlier: float = 1.0
+    most: Count = 1200
+    each: Count = 60
+    share: Share = 0.8
+    weight: Amount = 2.0
+    earlier: Amount = 1.0
     seed: int = 0
 
 

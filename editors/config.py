@@ -1,11 +1,12 @@
-"""Reading an editor's config from YAML: numbers only, every key known, every type as declared."""
+"""Reading an editor's config from YAML: numbers only, every key known, every type and range as declared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from registry.errors import InputError, UnknownNameError
+from registry.ranges import Within
 
 T = TypeVar("T")
 
@@ -14,7 +15,7 @@ def read_config(kind: type[T], path: Path) -> T:
     """Read a config dataclass from a YAML file; a key that is left out keeps its default.
 
     Raises:
-        InputError: the file is missing, not a mapping, or a value has the wrong type.
+        InputError: the file is missing, not a mapping, or a value has the wrong type or lies out of range.
         UnknownNameError: a key that the config does not have.
     """
     return build_config(kind, read_values(path, kind.__name__), str(path))
@@ -46,7 +47,7 @@ def build_config(kind: type[T], values: Any, where: str) -> T:
     """Build a config dataclass from plain values; see `read_config`."""
     if not isinstance(values, Mapping):
         raise InputError(f"a mapping in {where}", type(values).__name__, "mend the file")
-    types = get_type_hints(kind)
+    types = get_type_hints(kind, include_extras=True)
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     built: dict[str, Any] = {}
     for name, value in values.items():
@@ -58,6 +59,9 @@ def build_config(kind: type[T], values: Any, where: str) -> T:
 
 def _value(kind: Any, value: Any, where: str) -> Any:
     """One value: a nested config, a list of whole numbers, a number, yes or no, or one of a few words; nothing else."""
+    if get_origin(kind) is Annotated:
+        plain, *ranges = get_args(kind)
+        return _within(ranges, _value(plain, value, where), where)
     if is_dataclass(kind) and isinstance(kind, type):
         return build_config(kind, value, where)
     if kind is float and type(value) in (int, float):
@@ -75,3 +79,13 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     raise InputError(
         f"{wanted} for {where}" if known else f"nothing for {where} in a file", repr(value), "mend the file"
     )
+
+
+def _within(ranges: Sequence[Within], number: float, where: str) -> float:
+    """A number that lies in every one of some ranges."""
+    for one in ranges:
+        try:
+            one.checked(number)
+        except ValueError as error:
+            raise InputError(f"{one.words} for {where}", repr(number), "mend the file") from error
+    return number

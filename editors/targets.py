@@ -24,6 +24,7 @@ from editors.layouts import Layout
 from editors.rows import Contexts, Group, Row
 from editors.workers import go_on, side_by_side, side_by_side_rows
 from registry.progress import track
+from registry.ranges import Amount, Count, Positive, Share, Some
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants."""
@@ -45,8 +46,7 @@ class TargetConfig:
         clamp: longest delta, relative to |h|.
         decay: weight of |delta|^2 / |h|^2.
         drift: weight of the KL term.
-        stop_probability: a fact has converged when each token of its object is the most likely one, with at least this
-            probability, in every context.
+        stop_probability: a fact has converged when each object token is the likeliest, at least so, in every context.
         end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
         extra_steps: steps taken after that, for a margin.
         prefixes: natural beginnings put before the prompt, each a context.
@@ -57,19 +57,19 @@ class TargetConfig:
         seed: decides which natural beginnings.
     """
 
-    steps: int = 30
-    lr: float = 0.1
-    clamp: float = 2.0
-    decay: float = 0.05
-    drift: float = 0.0625
-    stop_probability: float = 0.6
-    end_probability: float = 0.2
-    extra_steps: int = 1
-    prefixes: int = 1
-    paraphrases: int = 6
+    steps: Some = 30
+    lr: Positive = 0.1
+    clamp: Positive = 2.0
+    decay: Amount = 0.05
+    drift: Amount = 0.0625
+    stop_probability: Share = 0.6
+    end_probability: Share = 0.2
+    extra_steps: Count = 1
+    prefixes: Count = 1
+    paraphrases: Count = 6
     chat: bool = False
-    chat_probability: float = 0.1
-    batch: int = 0
+    chat_probability: Share = 0.1
+    batch: Count = 0
     seed: int = 0
 
     @property

@@ -22,6 +22,7 @@ from editors.turns import Turns
 from editors.windows import TextLoss, chunked_loss, plain_loss
 from registry.errors import EditError
 from registry.progress import track
+from registry.ranges import Amount, Count, Positive, Share, Some
 
 FINAL_SHARE = 0.1
 """Where the cosine schedule ends, as a share of `lr`."""
@@ -54,18 +55,18 @@ class TrainingConfig:
         seed: decides the order of the data, the natural beginnings, the anchors and what a method draws.
     """
 
-    steps: int = 200
-    lr: float = 0.003
-    warmup: int = 5
-    batch: int = 16
-    length: int = 128
-    chunk: int = 0
-    stop_probability: float = 0.6
-    end_probability: float = 0.2
-    prefixes: int = 1
-    paraphrases: int = 6
-    anchors: int = 400
-    hold: float = 10.0
+    steps: Some = 200
+    lr: Positive = 0.003
+    warmup: Count = 5
+    batch: Some = 16
+    length: Some = 128
+    chunk: Count = 0
+    stop_probability: Share = 0.6
+    end_probability: Share = 0.2
+    prefixes: Count = 1
+    paraphrases: Count = 6
+    anchors: Count = 400
+    hold: Amount = 10.0
     seed: int = 0
 
 

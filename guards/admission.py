@@ -13,6 +13,7 @@ from guards.base import Decision, Guard, Verdict
 from guards.candidates import Candidate
 from guards.copies import NEAR_COPY
 from registry.catalogue import SUBJECT, Catalogue
+from registry.ranges import Share, Some
 from registry.records import Sensitivity
 
 SHOWN_CHARS = 60
@@ -38,20 +39,20 @@ class AdmissionPolicy:
         skipped: rules that are not asked, to measure what they are worth.
     """
 
-    max_chars: int = 200
-    max_prompt_chars: int = 500
+    max_chars: Some = 200
+    max_prompt_chars: Some = 500
     quorum: int = 3
     listed: int = 0
     established_alone: bool = False
     high_risk_votes: int = 1
-    min_members: int = 5
-    near_copy: float = NEAR_COPY
-    spelling: float = 0.8
+    min_members: Some = 5
+    near_copy: Share = NEAR_COPY
+    spelling: Share = 0.8
     refused_sensitivities: tuple[Sensitivity, ...] = ("personal", "secret")
-    slip: float = 0.9
-    returning: float = 0.02
-    exclusive: float = 0.95
-    exclusive_least: int = 20
+    slip: Share = 0.9
+    returning: Share = 0.02
+    exclusive: Share = 0.95
+    exclusive_least: Some = 20
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from guards.base import Decision, Score, Verdict
 from guards.observations import Observation, ObservationKind, failures, of_kind
 from guards.stats import CONFIDENCE, cases_needed, score_p, wilson
 from registry.errors import InputError
+from registry.ranges import Amount, Growth, Level, Share, Some
 from registry.records import RiskTier
 
 TOLERATED: Mapping[ObservationKind, float] = {"neighbourhood": 0.02, "drawdown": 0.01, "capability": 0.02}
@@ -37,14 +38,14 @@ class TierThresholds:
         entropy_loss: bits by which the n-gram entropy of long generated text may fall, upper bound.
     """
 
-    efficacy: float
-    generalisation: float
-    neighbourhood: float
-    same_subject: float
-    drawdown: float
-    perplexity_ratio: float
-    capability: float = 0.80
-    entropy_loss: float = 1.5
+    efficacy: Share
+    generalisation: Share
+    neighbourhood: Share
+    same_subject: Share
+    drawdown: Share
+    perplexity_ratio: Growth
+    capability: Share = 0.80
+    entropy_loss: Amount = 1.5
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ class GatePolicy:
         high: thresholds of facts whose error does harm; at least 9, 22 and 45.
     """
 
-    confidence: float = 0.95
-    family_alpha: float = 0.05
-    resamples: int = 2_000
+    confidence: Level = 0.95
+    family_alpha: Level = 0.05
+    resamples: Some = 2_000
     seed: int = 0
     gates: tuple[ObservationKind, ...] = ("efficacy", "generalisation", "neighbourhood", "drawdown")
     informs: tuple[ObservationKind, ...] = ()
-    tolerated: Mapping[ObservationKind, float] = field(default_factory=lambda: dict(TOLERATED))
-    consistency: float = 0.97
+    tolerated: Mapping[ObservationKind, Share] = field(default_factory=lambda: dict(TOLERATED))
+    consistency: Share = 0.97
     low: TierThresholds = TierThresholds(0.55, 0.45, 0.70, 0.50, 0.85, 1.15, 0.80, 1.5)
     medium: TierThresholds = TierThresholds(0.60, 0.50, 0.75, 0.60, 0.88, 1.10, 0.85, 1.25)
     high: TierThresholds = TierThresholds(0.70, 0.60, 0.85, 0.70, 0.92, 1.05, 0.90, 1.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from guards.base import Decision, Score, Verdict
 from guards.stats import CONFIDENCE, wilson
+from registry.ranges import Share, Some
 
 SHOWN = 3
 
@@ -23,9 +24,9 @@ class SystemPolicy:
         sample: how many known facts are asked for it.
     """
 
-    changed: float = 0.97
-    retrieval: float = 0.85
-    sample: int = 60
+    changed: Share = 0.97
+    retrieval: Share = 0.85
+    sample: Some = 60
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from guards.cutoff import CutoffGuard
 from guards.inference import MembershipGuard, auc
 from guards.overlap import OverlapPolicy
 from guards.stats import CONFIDENCE, wilson
+from registry.ranges import Count, Level, Share, Some
 
 NAMED = 5
 NUMBERS = "its numbers"
@@ -37,14 +38,14 @@ class LeakagePolicy:
     """
 
     overlap: OverlapPolicy = field(default_factory=OverlapPolicy)
-    alpha: float = 0.05
-    least_twins: int = 20
-    most_auc: float = 0.65
+    alpha: Level = 0.05
+    least_twins: Some = 20
+    most_auc: Share = 0.65
     prefixes: tuple[int, ...] = (4, 8, 16)
-    wanted: int = 12
+    wanted: Some = 12
     cutoff: date | None = None
-    least_after_cutoff: int = 10
-    candidates: int = 120
+    least_after_cutoff: Count = 10
+    candidates: Some = 120
 
     def exposure(self) -> ExposureGuard:
         """The guard on canaries."""

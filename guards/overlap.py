@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from guards.base import Score, Verdict
 from guards.stats import CONFIDENCE, wilson
+from registry.ranges import Count, Share, Some
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -47,13 +48,13 @@ class OverlapPolicy:
             tests ask for by design).
     """
 
-    jaccard: float = 0.8
-    ngram: int = 13
-    shortest: int = 5
-    shingle: int = 3
-    permutations: int = 128
-    recall: float = 0.999
-    share: float = 0.007
+    jaccard: Share = 0.8
+    ngram: Some = 13
+    shortest: Count = 5
+    shingle: Some = 3
+    permutations: Some = 128
+    recall: Share = 0.999
+    share: Share = 0.007
     judged: tuple[str, ...] = ("train-test", "edit-test")
 
     def bands(self) -> tuple[int, int]:

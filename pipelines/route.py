@@ -11,6 +11,7 @@ from typing import Any
 
 from guards.volatility import ChangeRate
 from registry.catalogue import Catalogue
+from registry.ranges import Count, Share, Some
 from registry.records import Belief, EditRequest, Route
 
 RAG = "rag"
@@ -34,16 +35,16 @@ class RoutePolicy:
         certain: a model that is surer than this of something wrong counts as hard to overcome (said, not decisive).
     """
 
-    stable_days: int = 3650
-    max_object_words: int = 4
-    few: int = 2
+    stable_days: Count = 3650
+    max_object_words: Some = 4
+    few: Count = 2
     editor_few: str = "rome"
     editor_many: str = "memit"
-    max_per_run: int = 60
-    max_in_weights: int = 1000
-    changes_seen: int = 5
-    persuasion_samples: int = 0
-    certain: float = 0.9
+    max_per_run: Count = 60
+    max_in_weights: Count = 1000
+    changes_seen: Count = 5
+    persuasion_samples: Count = 0
+    certain: Share = 0.9
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, Self
 
+from editors import EDITORS
 from guards.admission import AdmissionPolicy
 from guards.efficacy import GatePolicy
 from guards.freshness import SystemPolicy
@@ -24,8 +26,11 @@ from pipelines.route import RoutePolicy
 from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
 from registry.digests import digest_json
-from registry.errors import InputError
+from registry.errors import InputError, UnknownNameError
 from registry.safe_yaml import load_yaml
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 CONF_VARIABLE = "DMMGOV_CONF"
 PROJECT = Path(__file__).resolve().parents[1]
@@ -72,7 +77,8 @@ class Policy:
         """Read a policy from YAML; what it leaves out keeps its default.
 
         Raises:
-            InputError: the file is missing, not YAML, has an unknown key or a value of the wrong type.
+            InputError: the file is missing, not YAML, has an unknown key or a value of the wrong type or out of range.
+            UnknownNameError: it routes to an editor that there is not.
         """
         import yaml
         from pydantic import TypeAdapter, ValidationError
@@ -86,13 +92,21 @@ class Policy:
         except yaml.YAMLError as error:
             raise InputError(f"YAML in {path}", " ".join(str(error).split()), "mend the file") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise InputError(f"a valid {place or 'policy'} in {path}", first["msg"], "mend the file") from error
+            raise InputError(*_first_of(error, path), "mend the file") from error
         unknown = list(_unknown(given, adapter.dump_python(policy), ""))
         if unknown:
             raise InputError(f"known keys in {path}", ", ".join(unknown), "remove or rename them")
+        for name in sorted({policy.route.editor_few, policy.route.editor_many} - EDITORS.keys()):
+            raise UnknownNameError("editor", name, EDITORS)
         return policy
+
+
+def _first_of(error: "ValidationError", path: Path) -> tuple[str, str]:
+    """What was expected in the first wrong place of a policy, and what stands there."""
+    first = error.errors()[0]
+    place, words = ".".join(map(str, first["loc"])) or "policy", first["msg"].removeprefix("Value error, ")
+    given = "nothing" if first["type"] == "missing" else shorten(repr(first["input"]), 80, placeholder=" …")
+    return f"a valid {place} in {path} ({words[:1].lower()}{words[1:]})", given
 
 
 def _unknown(given: Any, kept: Any, place: str) -> list[str]:

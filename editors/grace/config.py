@@ -6,6 +6,7 @@ from typing import Self
 
 from editors.config import read_config
 from editors.targets import TargetConfig
+from registry.ranges import Count, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class GraceConfig:
     """
 
     layers: tuple[int, ...] = ()
-    radius: float = 0.3
-    clear: float = 0.25
-    others: int = 12
+    radius: Positive = 0.3
+    clear: Share = 0.25
+    others: Count = 12
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(clamp=4.0, decay=0.0, drift=0.0, prefixes=0))
 
     @classmethod

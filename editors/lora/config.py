@@ -5,6 +5,7 @@ from typing import Literal
 
 from editors.trained import TrainedConfig
 from editors.training import TrainingConfig
+from registry.ranges import Some
 
 Variant = Literal["lora", "dora", "pissa"]
 """Which of peft's methods.
@@ -26,6 +27,6 @@ class LoraSettings(TrainedConfig):
     """
 
     variant: Variant = "lora"
-    rank: int = 8
-    alpha: int = 16
+    rank: Some = 8
+    alpha: Some = 16
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.003))

@@ -9,6 +9,7 @@ from editors.config import read_config
 from editors.depth import edit_layers
 from editors.moments import Moments
 from editors.targets import TargetConfig
+from registry.ranges import Amount, Count, Positive, Some
 
 Objective = Literal["memit", "alphaedit"]
 
@@ -39,13 +40,13 @@ class MemitConfig:
     """
 
     layers: tuple[int, ...] = ()
-    spread: int = 4
+    spread: Some = 4
     objective: Objective = "memit"
-    weight: float = 300.0
-    mentions: int = 8
-    threshold: float = 0.1
-    ridge: float = 0.02
-    corrections: int = 2
+    weight: Positive = 300.0
+    mentions: Count = 8
+    threshold: Amount = 0.1
+    ridge: Amount = 0.02
+    corrections: Count = 2
     bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None

@@ -7,6 +7,7 @@ from typing import Self
 from editors.config import build_config, read_values
 from editors.mend.network import MendNetwork
 from registry.errors import InputError
+from registry.ranges import Amount, Count, Positive, Share, Some
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class MendConfig:
         network: the trained network, or the folder that holds it; without one nothing can be written.
     """
 
-    rate: float = 1.0
-    prefixes: int = 1
-    paraphrases: int = 2
-    stop_probability: float = 0.9
+    rate: Positive = 1.0
+    prefixes: Count = 1
+    paraphrases: Count = 2
+    stop_probability: Share = 0.9
     seed: int = 0
     network: MendNetwork | Path | None = None
 
@@ -68,18 +69,18 @@ class TrainConfig:
     """
 
     layers: tuple[int, ...] = ()
-    spread: int = 3
-    rank: int = 64
-    steps: int = 1000
-    lr: float = 5e-4
-    rate_lr: float = 2e-2
-    locality: float = 1.0
-    edits: int = 4
-    others: int = 6
-    start: float = 0.002
-    clip: float = 1.0
-    prefixes: int = 1
-    paraphrases: int = 2
-    objects: int = 1
+    spread: Some = 3
+    rank: Some = 64
+    steps: Some = 1000
+    lr: Positive = 5e-4
+    rate_lr: Positive = 2e-2
+    locality: Amount = 1.0
+    edits: Some = 4
+    others: Count = 6
+    start: Positive = 0.002
+    clip: Positive = 1.0
+    prefixes: Count = 1
+    paraphrases: Count = 2
+    objects: Some = 1
     first_token: bool = False
     seed: int = 0

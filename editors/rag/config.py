@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from registry.ranges import Amount, Share, Some
+
 
 @dataclass(frozen=True)
 class RagConfig:
@@ -18,9 +20,9 @@ class RagConfig:
     """
 
     embedder: str | None = None
-    rrf_k: int = 60
-    depth: int = 50
-    k1: float = 1.2
-    b: float = 0.75
-    batch: int = 8
-    max_tokens: int = 128
+    rrf_k: Some = 60
+    depth: Some = 50
+    k1: Amount = 1.2
+    b: Share = 0.75
+    batch: Some = 8
+    max_tokens: Some = 128

@@ -9,6 +9,7 @@ from editors.config import read_config
 from editors.depth import furthest_reaching, one_layer
 from editors.moments import Moments
 from editors.targets import TargetConfig
+from registry.ranges import Positive
 
 DEPTH = 1 / 4
 """About where the edit layer lies, as a share of the depth; the published ones reach from 5 of 32 to 17 of 48."""
@@ -29,7 +30,7 @@ class RomeConfig:
     """
 
     layers: tuple[int, ...] = ()
-    weight: float = 300.0
+    weight: Positive = 300.0
     bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     moments: Moments | Path | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from editors.config import read_config
+from registry.ranges import Count, Level, Real, Share, Some
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class SeracConfig:
         continuations: how many of the base model's next tokens after the prompt are stored, for a.
     """
 
-    depth: float = 0.27
-    similarity: float = 4.3
-    agreement: float = 5.5
-    agreement_centre: float = 0.37
-    contrast: float = 8.4
-    contrast_gate: float = 0.1
-    bias: float = -0.3
-    certainty: float = 0.999
-    paraphrases: int = 6
-    continuations: int = 64
+    depth: Share = 0.27
+    similarity: Real = 4.3
+    agreement: Real = 5.5
+    agreement_centre: Real = 0.37
+    contrast: Real = 8.4
+    contrast_gate: Share = 0.1
+    bias: Real = -0.3
+    certainty: Level = 0.999
+    paraphrases: Count = 6
+    continuations: Some = 64
 
     @classmethod
     def read(cls, path: Path) -> Self:

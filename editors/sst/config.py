@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from editors.trained import TrainedConfig
 from editors.training import TrainingConfig
+from registry.ranges import Some
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,6 @@ class SstConfig(TrainedConfig):
         period: steps for which the same vectors are trained (the paper's T3); then others are drawn.
     """
 
-    rank: int = 32
-    period: int = 5
+    rank: Some = 32
+    period: Some = 5
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.01))

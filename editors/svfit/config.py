@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from editors.trained import TrainedConfig
 from editors.training import TrainingConfig
+from registry.ranges import Count, Share
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,6 @@ class SvfitConfig(TrainedConfig):
         rank: trains this many instead, whatever they hold; 0 goes by `energy`.
     """
 
-    energy: float = 0.99
-    rank: int = 0
+    energy: Share = 0.99
+    rank: Count = 0
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(lr=0.015))

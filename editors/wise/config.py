@@ -6,6 +6,7 @@ from typing import Self
 
 from editors.config import read_config
 from editors.targets import TargetConfig
+from registry.ranges import Amount, Count, Positive, Real, Share, Some
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,19 @@ class WiseConfig:
     """
 
     layers: tuple[int, ...] = ()
-    mask: float = 0.5
-    ridge: float = 0.005
-    alpha: float = 0.2
-    beta: float = 0.9
-    gamma: float = 0.6
-    steps: int = 50
-    lr: float = 0.05
-    threshold: float = 0.77
-    context: float = 0.55
-    others: int = 64
-    room: int = 6
-    capacity: int = 1
-    density: float = 0.5
+    mask: Share = 0.5
+    ridge: Amount = 0.005
+    alpha: Amount = 0.2
+    beta: Amount = 0.9
+    gamma: Amount = 0.6
+    steps: Count = 50
+    lr: Positive = 0.05
+    threshold: Share = 0.77
+    context: Real = 0.55
+    others: Count = 64
+    room: Some = 6
+    capacity: Some = 1
+    density: Share = 0.5
     targets: TargetConfig = field(default_factory=lambda: TargetConfig(prefixes=3))
     texts: tuple[str, ...] = ()
 

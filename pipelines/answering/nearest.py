@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.answering.about import SLOT, Mention, Shape, asks_otherwise, holds_words, tokens, unexplained
+from registry.ranges import Share
 
 if TYPE_CHECKING:
     from editors.rag.embed import Encoder
@@ -21,10 +22,10 @@ class MeaningPolicy:
         strange: what each word that the relation does not explain takes away.
     """
 
-    enough: float = 0.8
-    margin: float = 0.05
-    cue: float = 0.15
-    strange: float = 0.1
+    enough: Share = 0.8
+    margin: Share = 0.05
+    cue: Share = 0.15
+    strange: Share = 0.1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from registry.ranges import Count, Some
 from registry.text import holds_answer
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class ReaderPolicy:
     """
 
     form: str = "cloze"
-    examples: int = 1
-    max_new_tokens: int = 16
+    examples: Count = 1
+    max_new_tokens: Some = 16
 
 
 WORKED = (

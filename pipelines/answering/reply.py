@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pipelines.answering.nearest import MeaningPolicy
 from pipelines.answering.reader import ReaderPolicy
+from registry.ranges import Share, Some
 from registry.records import KnownFact
 
 Setting = Literal["parametric", "offline", "online"]
@@ -24,8 +25,8 @@ class AnswerPolicy:
         reader: how the reader is asked.
     """
 
-    certainty: float = 0.7
-    max_new_tokens: int = 12
+    certainty: Share = 0.7
+    max_new_tokens: Some = 12
     meaning: MeaningPolicy = field(default_factory=MeaningPolicy)
     reader: ReaderPolicy = field(default_factory=ReaderPolicy)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from guards.observations import Observation, ObservationKind
 from pipelines.route import RAG
 from registry.catalogue import Catalogue
+from registry.ranges import Count, Growth, Share, Some
 from registry.records import Belief, EditRequest, Fact, KnownFact
 from registry.text import is_settled, starts_with_answer
 
@@ -55,23 +56,23 @@ class ProbePolicy:
         long_tokens: how long each is.
     """
 
-    untouched: int = 200
-    untouched_quick: int = 60
-    same_relation: float = 0.6
-    same_relation_quick: float = 0.4
-    same_subject: int = 100
-    same_subject_quick: int = 40
+    untouched: Some = 200
+    untouched_quick: Some = 60
+    same_relation: Share = 0.6
+    same_relation_quick: Share = 0.4
+    same_subject: Count = 100
+    same_subject_quick: Count = 40
     seed: int = 20260101
-    texts: int = 12
-    kept: float = 0.99
-    harder: float = 1.02
-    rounds: int = 24
-    general: int = 60
-    general_quick: int = 0
-    ported: int = 12
-    ported_quick: int = 0
-    long_texts: int = 8
-    long_tokens: int = 48
+    texts: Some = 12
+    kept: Share = 0.99
+    harder: Growth = 1.02
+    rounds: Some = 24
+    general: Count = 60
+    general_quick: Count = 0
+    ported: Count = 12
+    ported_quick: Count = 0
+    long_texts: Count = 8
+    long_tokens: Some = 48
 
     def of_run(self, quick: bool) -> "ProbePolicy":
         """What a run asks: all of it, or as little as a quick one."""

@@ -13,6 +13,7 @@ from registry.facts import FactStore
 from registry.home import Home
 from registry.ledger import Ledger
 from registry.pruning import PruningStore
+from registry.ranges import Amount
 from registry.records import Release
 from registry.releases import ALIASES, ReleaseStore
 from registry.requests import RequestStore
@@ -32,7 +33,7 @@ class RetentionPolicy:
     """
 
     keep_last: int = 10
-    min_days: float = 90
+    min_days: Amount = 90
     merged_deltas: bool = True
 
     def __post_init__(self) -> None:

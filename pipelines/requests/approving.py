@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.judging.rules import record_section
 from registry.catalogue import Catalogue
+from registry.ranges import Amount
 from registry.records import RiskTier
 from registry.requests import Needs
 
@@ -35,7 +36,7 @@ class TierRule:
 
     approvals: int
     roles: tuple[str, ...] = ("approver",)
-    days: float = 14
+    days: Amount = 14
 
     def __post_init__(self) -> None:
         """Refuse a rule by which nobody would be asked.

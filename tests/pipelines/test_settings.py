@@ -1,10 +1,12 @@
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.settings import PROJECT, Policy, Settings
-from registry.errors import InputError
+from registry.errors import InputError, UnknownNameError
 
 HEAD = "catalogue: c.yaml\nsources: s.yaml\nrunning_text: t.txt\n"
 
@@ -51,6 +53,59 @@ def test_the_projects_numbers_are_the_defaults() -> None:
 def test_a_wrong_policy_is_refused_by_name(tmp_path: Path, text: str, word: str) -> None:
     with pytest.raises(InputError, match=word):
         Policy.read(write(tmp_path, text))
+
+
+def numbers(section: object, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Every number of a policy with its place; seeds may be any."""
+    if isinstance(section, Mapping):
+        for name, value in section.items():
+            yield from numbers(value, (*place, name))
+    elif isinstance(section, int | float) and not isinstance(section, bool) and place[-1] != "seed":
+        yield place, section
+
+
+def with_number(place: tuple[str, ...], value: float) -> str:
+    """The shipped policy, every section written out, with one number changed."""
+    rules = asdict(Policy.read(PROJECT / "conf" / "policy.yaml"))
+    *sections, name = place
+    at = rules
+    for section in sections:
+        at = at[section]
+    at[name] = value
+    return json.dumps(rules, default=str)
+
+
+SHIPPED = sorted(numbers(asdict(Policy.read(PROJECT / "conf" / "policy.yaml"))))
+
+
+@pytest.mark.parametrize("place", [place for place, _ in SHIPPED], ids=".".join)
+def test_no_number_may_be_negative_or_none_at_all(tmp_path: Path, place: tuple[str, ...]) -> None:
+    """A gate that asks for -1 would pass always."""
+    for value in (-1, float("nan")):
+        with pytest.raises(InputError, match=f"a valid {place[0]}"):
+            Policy.read(write(tmp_path, with_number(place, value).replace("NaN", ".nan")))
+
+
+SHARES = [place for place, value in SHIPPED if 0 < value < 1]
+
+
+@pytest.mark.parametrize("place", SHARES, ids=".".join)
+def test_a_share_is_no_percentage(tmp_path: Path, place: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=rf"{place[-1]} .*\((0 to|between 0 and) 1\), got 97; mend"):
+        Policy.read(write(tmp_path, with_number(place, 97)))
+
+
+def test_the_shipped_numbers_written_out_are_read_again(tmp_path: Path) -> None:
+    """The control of the two above: what they change one number of is a valid policy."""
+    place, value = SHIPPED[0]
+    assert Policy.read(write(tmp_path, with_number(place, value))) == Policy.read(PROJECT / "conf" / "policy.yaml")
+    assert len(SHIPPED) > 80
+    assert len(SHARES) > 40
+
+
+def test_an_editor_that_is_not_known_is_refused_before_anything_is_routed(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean memit"):
+        Policy.read(write(tmp_path, HEAD + "route: {editor_many: mmeit}\n"))
 
 
 def test_a_missing_policy_says_where_to_put_it(tmp_path: Path) -> None:
