@@ -11,14 +11,23 @@ from registry.ranges import Within
 T = TypeVar("T")
 
 
-def read_config(kind: type[T], path: Path) -> T:
+def read_config(kind: type[T], path: Path, folder: str = "") -> T:
     """Read a config dataclass from a YAML file; a key that is left out keeps its default.
+
+    Args:
+        kind: the dataclass.
+        path: the file.
+        folder: a key that names a folder, from the file's own folder on; null is none.
 
     Raises:
         InputError: the file is missing, not a mapping, or a value has the wrong type or lies out of range.
         UnknownNameError: a key that the config does not have.
     """
-    return build_config(kind, read_values(path, kind.__name__), str(path))
+    values = read_values(path, kind.__name__)
+    named = values.pop(folder, None) if isinstance(values, dict) else None
+    if not isinstance(named, str | None):
+        raise InputError(f"a folder for {folder} in {path}", repr(named), "mend the file")
+    return build_config(kind, values, str(path), **({folder: path.parent / named} if named else {}))
 
 
 def read_values(path: Path, what: str) -> Any:
@@ -43,13 +52,13 @@ def read_values(path: Path, what: str) -> Any:
         raise InputError(f"YAML in {path}", str(error).replace("\n", " "), "mend the file") from error
 
 
-def build_config(kind: type[T], values: Any, where: str) -> T:
-    """Build a config dataclass from plain values; see `read_config`."""
+def build_config(kind: type[T], values: Any, where: str, **ready: Any) -> T:
+    """Build a config dataclass from plain values, and from some that are taken as they are; see `read_config`."""
     if not isinstance(values, Mapping):
         raise InputError(f"a mapping in {where}", type(values).__name__, "mend the file")
     types = get_type_hints(kind, include_extras=True)
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    built: dict[str, Any] = {}
+    built: dict[str, Any] = dict(ready)
     for name, value in values.items():
         if name not in known:
             raise UnknownNameError(f"key of {where}", str(name), known)

@@ -15,6 +15,8 @@ from registry.ranges import Count, Share, Some
 from registry.records import Belief, EditRequest, Route
 
 RAG = "rag"
+WEIGHT_EDITORS = ("rome", "memit")
+"""Editors with which the loop writes weights; the side memories and the training editors are not among them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Evidence:
     beliefs: Mapping[str, Belief] = field(default_factory=dict)
     disputed: frozenset[str] = frozenset()
     in_weights: int = 0
-    allowed: frozenset[str] = frozenset({"rag", "rome", "memit"})
+    allowed: frozenset[str] = frozenset({RAG, *WEIGHT_EDITORS})
     rates: Mapping[str, ChangeRate] = field(default_factory=dict)
     persuasion: Mapping[str, float] = field(default_factory=dict)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Self
 
-from editors import EDITORS
 from guards.admission import AdmissionPolicy
 from guards.efficacy import GatePolicy
 from guards.freshness import SystemPolicy
@@ -22,7 +21,7 @@ from pipelines.answer import AnswerPolicy
 from pipelines.judging.probing import ProbePolicy, Question
 from pipelines.releasing.retention import RetentionPolicy
 from pipelines.requests.approving import ApprovalPolicy
-from pipelines.route import RoutePolicy
+from pipelines.route import WEIGHT_EDITORS, RoutePolicy
 from pipelines.write import WritePolicy
 from registry.catalogue import Catalogue
 from registry.digests import digest_json
@@ -34,6 +33,11 @@ if TYPE_CHECKING:
 
 CONF_VARIABLE = "DMMGOV_CONF"
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def conf_folder() -> Path:
+    """The folder of the rules: the one that DMMGOV_CONF names, or `conf` beside the code."""
+    return Path(os.environ.get(CONF_VARIABLE) or PROJECT / "conf")
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Policy:
 
         Raises:
             InputError: the file is missing, not YAML, has an unknown key or a value of the wrong type or out of range.
-            UnknownNameError: it routes to an editor that there is not.
+            UnknownNameError: it routes to an editor with which the loop does not write weights.
         """
         import yaml
         from pydantic import TypeAdapter, ValidationError
@@ -96,8 +100,9 @@ class Policy:
         unknown = list(_unknown(given, adapter.dump_python(policy), ""))
         if unknown:
             raise InputError(f"known keys in {path}", ", ".join(unknown), "remove or rename them")
-        for name in sorted({policy.route.editor_few, policy.route.editor_many} - EDITORS.keys()):
-            raise UnknownNameError("editor", name, EDITORS)
+        for name in (policy.route.editor_few, policy.route.editor_many):
+            if name not in WEIGHT_EDITORS:
+                raise UnknownNameError("editor of weights that the loop uses", name, WEIGHT_EDITORS)
         return policy
 
 
@@ -142,7 +147,7 @@ class Settings:
         Raises:
             InputError: one of them is missing or wrong.
         """
-        conf = (conf or Path(os.environ.get(CONF_VARIABLE) or PROJECT / "conf")).resolve()
+        conf = (conf or conf_folder()).resolve()
         policy = Policy.read(conf / "policy.yaml")
         return cls(
             conf,

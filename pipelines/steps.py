@@ -10,7 +10,7 @@ from pipelines.judging.freshness import paired
 from pipelines.judging.moments import editor_config
 from pipelines.outcome import RowResult, Status, UpdateResult, count_memories, peak_rss_mb
 from pipelines.releasing.retire import ended_in_weights, retire
-from pipelines.route import RAG, Evidence, barrier
+from pipelines.route import RAG, WEIGHT_EDITORS, Evidence, barrier
 from pipelines.route import route as choose
 from pipelines.workplace import Workplace
 from pipelines.write import Written
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pipelines.guard import Judged
     from pipelines.requests.mandate import Mandate
 
-WEIGHT_EDITORS = ("rome", "memit")
 QUICK_FACTS, SPARE = 3, 2
 CORRECTION = "correction"
 """Rule by which admission says that what was known was never true."""

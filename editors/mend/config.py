@@ -1,12 +1,11 @@
 """Numbers of MEND; `conf/mend.yaml` holds those of the editor."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from editors.config import build_config, read_values
+from editors.config import read_config
 from editors.mend.network import MendNetwork
-from registry.errors import InputError
 from registry.ranges import Amount, Count, Positive, Share, Some
 
 
@@ -36,12 +35,7 @@ class MendConfig:
 
         A key `network` names the network's folder, from the file's own folder on.
         """
-        values = read_values(path, cls.__name__)
-        network = values.pop("network", None) if isinstance(values, dict) else None
-        if not isinstance(network, str | None):
-            raise InputError(f"a folder for network in {path}", repr(network), "mend the file")
-        config = build_config(cls, values, str(path))
-        return replace(config, network=path.parent / network) if network else config
+        return read_config(cls, path, folder="network")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """The numbers of the retrieval memory; `conf/rag.yaml` holds the same ones for people to change."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
+from editors.config import read_config
 from registry.ranges import Amount, Share, Some
 
 
@@ -19,10 +22,15 @@ class RagConfig:
         max_tokens: longest sentence in tokens; what is beyond is not seen by the encoder.
     """
 
-    embedder: str | None = None
+    embedder: Path | None = None
     rrf_k: Some = 60
     depth: Some = 50
     k1: Amount = 1.2
     b: Share = 0.75
     batch: Some = 8
     max_tokens: Some = 128
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the numbers from YAML; unknown keys are refused. `embedder` is looked for from the file's folder on."""
+        return read_config(cls, path, folder="embedder")

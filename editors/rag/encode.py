@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--catalogue", type=Path, required=True, help="relation catalogue (YAML)")
     parser.add_argument("--facts", type=Path, required=True, help="facts (CSV) to make sentences of")
-    parser.add_argument("--encoder", help="folder of the sentence encoder; the installed one by default")
+    parser.add_argument("--encoder", type=Path, help="folder of the sentence encoder; the installed one by default")
     options = parser.parse_args(arguments)
     catalogue = Catalogue.read(options.catalogue)
     with options.facts.open(encoding="utf-8", newline="") as stream:

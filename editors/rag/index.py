@@ -44,8 +44,7 @@ def default_encoder(config: RagConfig) -> MiniLM:
     Raises:
         ModelError: it is not there.
     """
-    folder = Path(config.embedder) if config.embedder else None
-    return MiniLM(folder, batch=config.batch, max_tokens=config.max_tokens)
+    return MiniLM(config.embedder, batch=config.batch, max_tokens=config.max_tokens)
 
 
 def build_index(

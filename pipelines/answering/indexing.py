@@ -9,6 +9,7 @@ from registry.home import Home
 from registry.records import KnownFact
 
 if TYPE_CHECKING:
+    from editors.rag.config import RagConfig
     from editors.rag.embed import MiniLM
     from editors.rag.index import Index
 
@@ -16,8 +17,21 @@ ENCODER = "minilm"
 """Short name of the sentence encoder in `conf/models.yaml`."""
 
 
+def numbers() -> "RagConfig":
+    """How sentences are indexed and found: `rag.yaml` of the conf folder, the defaults where it holds none.
+
+    Raises:
+        InputError: the file cannot be read as such numbers.
+    """
+    from editors.rag.config import RagConfig
+    from pipelines.settings import conf_folder
+
+    path = conf_folder() / "rag.yaml"
+    return RagConfig.read(path) if path.is_file() else RagConfig()
+
+
 def encoder_of(home: Home) -> "MiniLM":
-    """The sentence encoder of this home, pulled if it is not there yet.
+    """The sentence encoder that `rag.yaml` names, or that of this home, pulled if it is not there yet.
 
     Raises:
         ModelError: it cannot be had.
@@ -25,7 +39,8 @@ def encoder_of(home: Home) -> "MiniLM":
     from editors.rag.embed import MiniLM
     from pipelines.running.models import pull
 
-    return MiniLM(pull(home, ENCODER))
+    config = numbers()
+    return MiniLM(config.embedder or pull(home, ENCODER), batch=config.batch, max_tokens=config.max_tokens)
 
 
 def statements(catalogue: Catalogue, facts: Iterable[KnownFact]) -> dict[str, str]:
@@ -43,7 +58,8 @@ def index_facts(
     """
     from editors.rag.index import build_index
 
-    return build_index(statements(catalogue, facts), folder, previous=previous, encoder=encoder_of(home))
+    sentences = statements(catalogue, facts)
+    return build_index(sentences, folder, previous=previous, encoder=encoder_of(home), config=numbers())
 
 
 def open_index(home: Home, folder: Path) -> "Index":
@@ -56,4 +72,4 @@ def open_index(home: Home, folder: Path) -> "Index":
     """
     from editors.rag.index import Index
 
-    return Index.open(folder, encoder=encoder_of(home))
+    return Index.open(folder, encoder=encoder_of(home), config=numbers())

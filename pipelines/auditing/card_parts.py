@@ -116,9 +116,9 @@ def _names(verdicts: Sequence[Verdict]) -> list[str]:
 
 def resources(found: Recorded) -> dict[str, Any]:
     """Model, versions, retrieval, and what the run took."""
-    from editors.rag.config import RagConfig
+    from pipelines.answering.indexing import numbers
 
-    summary, policy, retrieval = found.release.summary, found.settings.policy, RagConfig()
+    summary, policy, retrieval = found.release.summary, found.settings.policy, numbers()
     seconds = [float(value) for value in (summary.get("seconds") or {}).values()]
     return {
         "model": {

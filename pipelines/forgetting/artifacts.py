@@ -94,8 +94,10 @@ class Cleaner:
         if not self._indexed(folder):
             return release.index_snapshot
         from editors.rag.index import Index
+        from pipelines.answering.indexing import numbers
 
-        index = Index.open(folder, encoder=_Kept(json.loads((folder / INDEX_CONTENT).read_bytes())["encoder"]))
+        encoder = _Kept(json.loads((folder / INDEX_CONTENT).read_bytes())["encoder"])
+        index = Index.open(folder, encoder=encoder, config=numbers())
         sentences = zip(index.ids, index.sentences, strict=True)
         rest = index.extended({name: sentence for name, sentence in sentences if name not in self._gone})
         return store(self.home.snapshots, rest.save).digest

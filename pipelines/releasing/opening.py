@@ -25,9 +25,8 @@ def open_answerer(artifacts: Mapping[str, Path]) -> "Answerer":
         IntegrityError: the index does not belong to its encoder; later also: base model, delta or weights are not as
             recorded.
     """
-    from editors.rag.index import Index
     from pipelines.answer import Answerer
-    from pipelines.answering.indexing import encoder_of
+    from pipelines.answering.indexing import open_index
     from pipelines.releasing.bases import base_place
     from pipelines.releasing.rebuild import assemble
     from pipelines.settings import Settings
@@ -43,7 +42,7 @@ def open_answerer(artifacts: Mapping[str, Path]) -> "Answerer":
     return Answerer(
         settings.catalogue,
         view(read_snapshot(artifacts["facts"])),
-        Index.open(artifacts["index"], encoder=encoder_of(home)),
+        open_index(home, artifacts["index"]),
         load,
         settings.policy.answer,
         release.number,

@@ -103,9 +103,12 @@ def test_the_shipped_numbers_written_out_are_read_again(tmp_path: Path) -> None:
     assert len(SHARES) > 40
 
 
-def test_an_editor_that_is_not_known_is_refused_before_anything_is_routed(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean memit"):
-        Policy.read(write(tmp_path, HEAD + "route: {editor_many: mmeit}\n"))
+@pytest.mark.parametrize(("name", "words"), [("mmeit", "did you mean memit"), ("wise", "there are: memit, rome")])
+def test_an_editor_that_the_loop_cannot_use_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    """Were it not, all facts would go to the index, as if the run might write nothing else."""
+    for key in ("editor_few", "editor_many"):
+        with pytest.raises(UnknownNameError, match=words):
+            Policy.read(write(tmp_path, HEAD + f"route: {{{key}: {name}}}\n"))
 
 
 def test_a_missing_policy_says_where_to_put_it(tmp_path: Path) -> None:
