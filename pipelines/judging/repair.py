@@ -6,8 +6,8 @@
    out (`pipelines.judging.reading`). Only what is left then is held against what must not move.
 3. *repair*: a fact whose edit changes another answer about its own subject gives back what it can spare
    (`pipelines.judging.easing`), and is taken out where that does not help; and while a gate on what must not move is
-   broken, the facts that cost it most are taken out as well, as few as it is expected to pass with
-   (`pipelines.judging.costs`).
+   broken, the facts that cost it most are taken out as well, none that need not go for it to be expected to pass
+   (`pipelines.judging.costs`); in the second half of the rounds more go at once, so that they do not run out.
 
 What was taken out lives in the index, with the reason. If nothing is left, nothing is written to the weights.
 """
@@ -71,14 +71,15 @@ class Bench:
             return Repaired(written, ())
         seen, eased = (*seen, *self.observe(written, self.untouched)), frozenset[str]()
         with track("settle and repair", total=self.rounds) as advance:
-            for _ in range(self.rounds):
+            for turn in range(self.rounds):
                 advance(1)
                 lost = unanswered(seen)
                 if tight := set() if lost else self._spoiling(written, seen).keys() - eased:
                     written, eased = self._eased(written, tight, seen), eased | tight
                     seen, old = self._broken_again(written, seen)
                     continue
-                reasons = lost or self._spoiling(written, seen) or self._costliest(written, seen)
+                sparing = 2 * turn < self.rounds
+                reasons = lost or self._spoiling(written, seen) or self._costliest(written, seen, sparing=sparing)
                 if not reasons and old:
                     reasons = self._heaviest(written)
                 if reasons:
@@ -167,7 +168,7 @@ class Bench:
         shares = {name: share * written.eased.get(name, 1.0) for name, share in shares.items()}
         return replace(written, delta=delta, effects=effects, eased={**written.eased, **shares})
 
-    def _costliest(self, written: Written, seen: Sequence[Observation]) -> Mapping[str, str]:
+    def _costliest(self, written: Written, seen: Sequence[Observation], *, sparing: bool) -> Mapping[str, str]:
         """The facts that cost most of what must not move, with reasons; empty if the gate passes."""
         stay = [item for item in seen if item.kind in MUST_STAY]
         broken_gate = self.gate(stay)
@@ -177,7 +178,7 @@ class Bench:
         return {
             one.fact_id: f"{broken_gate}; leaving it out is expected to bring back {one.back} of {broken} broken "
             f"answers ({one.fewer:.1f} where those nearly broken count in part)"
-            for one in self._costs(written, stay).leaving(stay, self.gate)
+            for one in self._costs(written, stay).leaving(stay, self.gate, sparing=sparing)
         }
 
     def _costs(self, written: Written, stay: Sequence[Observation]) -> Costs:

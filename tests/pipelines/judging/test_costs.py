@@ -33,8 +33,8 @@ def at_most(broken: int) -> Any:
     return gate
 
 
-def leaving(made: Costs, broken: int) -> list[str]:
-    return [one.fact_id for one in made.leaving(seen_of(made.margins), at_most(broken))]
+def leaving(made: Costs, broken: int, *, sparing: bool = True) -> list[str]:
+    return [one.fact_id for one in made.leaving(seen_of(made.margins), at_most(broken), sparing=sparing)]
 
 
 def test_the_fact_without_which_most_comes_back_goes_first() -> None:
@@ -58,8 +58,25 @@ def test_facts_that_break_one_answer_together_are_weighed_together() -> None:
 
 def test_a_fact_that_helps_stays_though_the_gate_is_not_expected_to_pass() -> None:
     made = costs_of([[2.0, 0.0, -0.5, 1.5]] * 3)
-    found = made.leaving(seen_of(made.margins), lambda seen: "never good enough")
+    found = made.leaving(seen_of(made.margins), lambda seen: "never good enough", sparing=False)
     assert [one.fact_id for one in found] == ["f0", "f3"], "f1 does nothing, and without f2 margins are less"
+
+
+def test_a_fact_that_was_chosen_first_and_need_not_go_stays() -> None:
+    """f1 takes a little from many answers, f0 alone breaks one; without f0 the gate passes."""
+    made = costs_of([[2.0, 0.0]] + [[0.0, 0.9]] * 8)
+    assert leaving(made, 0, sparing=False) == ["f1", "f0"]
+    (found,) = made.leaving(seen_of(made.margins), at_most(0))
+    assert (found.fact_id, found.back) == ("f0", 1)
+    assert found.fewer == pytest.approx(expit(1 / costs.SPREAD) - expit(-1 / costs.SPREAD))
+
+
+@pytest.mark.parametrize("own", [1.0, -9.0])
+def test_where_the_gate_is_not_expected_to_pass_as_many_answers_come_back_with_fewer_facts(own: float) -> None:
+    """f0 and f2 bring one back each, f1 makes up for nothing; where nothing comes back, the costliest goes alone."""
+    made = costs_of([[2.0, 0.0, 0.0], [0.0, 0.0, 1.9], *[[0.0, 0.5, 0.0]] * 8], own)
+    found = made.leaving(seen_of(made.margins), lambda seen: "never good enough")
+    assert [(one.fact_id, one.back) for one in found] == ([("f0", 1), ("f2", 1)] if own > 0 else [("f1", 0)])
 
 
 def test_an_answer_that_is_wrong_whatever_its_margin_says_does_not_cost_every_fact() -> None:

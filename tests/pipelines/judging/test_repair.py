@@ -265,6 +265,24 @@ def test_repair_ends_after_its_rounds() -> None:
     assert any("after 1 rounds" in reason for reason in repaired.written.moved.values())
 
 
+def test_repair_takes_more_at_once_when_half_of_its_rounds_are_over() -> None:
+    """Each of three facts takes a little from many answers and breaks none; a sparing round takes one of them."""
+    weighed: list[tuple[str, ...]] = []
+
+    class Slight(ScriptedBench):
+        def _costs(self, written: Written, stay: Sequence[Observation]) -> Costs:
+            assert written.delta is not None
+            weighed.append(facts := written.delta.fact_ids)
+            returned = torch.full((len(stay), len(facts)), 0.1, dtype=torch.float64)
+            return Costs(facts, tuple(item.prompt for item in stay), 1 - returned.sum(dim=1), returned)
+
+    made, written = bench(World({}), lambda seen: "never good enough", rounds=2)
+    repaired = Slight(made.asker, EDITS, UNTOUCHED, made.gate, made.rounds).repair(written)
+    assert [len(facts) for facts in weighed] == [3, 2]
+    assert repaired.written.delta is None
+    assert not any("after 2 rounds" in reason for reason in repaired.written.moved.values())
+
+
 @pytest.mark.parametrize(("kind", "word"), [("efficacy", "own prompt"), ("generalisation", "held out")])
 def test_unanswered_says_which_phrasing_failed(kind: Any, word: str) -> None:
     seen = [
