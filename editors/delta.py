@@ -12,7 +12,8 @@ U and G, and a fact may have several columns.
 
 Applying gives the same bits on every machine and with any number of threads: the rank-one terms are added in fixed
 order by separate multiplications and additions in float64 (no BLAS, no fused operations), the sum is added to the
-weight in float64, and rounded once. Taking it off puts the saved original back; nothing is ever subtracted.
+weight in float64, and rounded once. Taking it off puts the original back, kept or made again from what lies below
+(`editors.originals`); nothing is ever subtracted.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,10 +25,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
 
 from editors.base import FactEffect, taken_out
 from editors.factors import LayerDelta, Rule, tensor_digest
+from editors.originals import Originals, copied
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 from registry.records import Scope
@@ -60,7 +61,7 @@ class WeightDelta:
     effects: tuple[FactEffect, ...]
     notes: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[tuple[tuple[int, ...], ...], ...] = ()
-    _saved: WeakKeyDictionary[Any, "_Saved"] = field(default_factory=WeakKeyDictionary, repr=False)
+    _saved: WeakKeyDictionary[Any, Originals] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse values that are not finite.
@@ -117,7 +118,7 @@ class WeightDelta:
             IntegrityError: the touched parameters are not those that it was fitted on.
             EditError: the result is not finite, or the delta is on already.
         """
-        self.apply(model)
+        self._put_on(model, None)
         try:
             yield model
         finally:
@@ -125,24 +126,30 @@ class WeightDelta:
 
     def apply(self, model: Any) -> None:
         """Put the delta on for good; see `applied` for what it refuses."""
+        found = (delta._saved.get(model) for delta in reversed(deltas_on(model)))
+        below = next((one for one in found if one is not None and one.after == self.base_digest), None)
+        self._put_on(model, below if below is not None and below.is_near else None)
+
+    def _put_on(self, model: Any, below: Originals | None) -> None:
+        """Put the delta on, over another one that left the touched parameters as they are, or with a copy of them."""
         if model in self._saved:
             raise EditError(f"expected a model without delta {self.digest[:12]}, got one that has it; revert it first")
         if not self.layers:
-            self._saved[model] = _Saved({}, "")
+            self._saved[model] = Originals("", (), {})
             return
         found = parameters_digest(model, self.parameters)
         if found != self.base_digest:
             raise IntegrityError("the parameters that the delta was fitted on", self.base_digest, found)
         weights = {layer.parameter: model.get_parameter(layer.parameter) for layer in self.layers}
         new = {layer.parameter: layer.added_to(weights[layer.parameter].data) for layer in self.layers}
-        before = {name: weight.detach().clone() for name, weight in weights.items()}
+        copies = copied(model, self.parameters) if below is None else {}
         for name, weight in weights.items():
             weight.data.copy_(new[name])
-        self._saved[model] = _Saved(before, parameters_digest(model, self.parameters))
+        self._saved[model] = Originals(parameters_digest(model, self.parameters), self.layers, copies, below)
         model.__dict__.setdefault(_ON, []).append(self)
 
     def revert(self, model: Any) -> None:
-        """Put the saved originals back; the weights are then bit for bit those from before `apply`.
+        """Put the originals back; the weights are then bit for bit those from before `apply`.
 
         Raises:
             EditError: this delta is not on, or something else has changed its parameters since.
@@ -160,7 +167,7 @@ class WeightDelta:
 
     def _restore(self, model: Any) -> None:
         """Copy the originals back and forget them."""
-        for name, original in self._saved.pop(model).before.items():
+        for name, original in self._saved.pop(model).weights().items():
             model.get_parameter(name).data.copy_(original)
         left = [delta for delta in deltas_on(model) if delta is not self]
         if left:
@@ -224,14 +231,6 @@ class WeightDelta:
         from editors.store import save_delta
 
         save_delta(self, folder)
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """The originals of one model, and the digest that `apply` left behind."""
-
-    before: Mapping[str, Tensor]
-    after: str
 
 
 def deltas_on(model: Any) -> tuple[WeightDelta, ...]:
