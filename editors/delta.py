@@ -28,7 +28,7 @@ import torch
 
 from editors.base import FactEffect, taken_out
 from editors.factors import LayerDelta, Rule, tensor_digest
-from editors.originals import Originals, copied
+from editors.originals import Originals
 from registry.digests import digest_json
 from registry.errors import EditError, IntegrityError
 from registry.records import Scope
@@ -142,7 +142,7 @@ class WeightDelta:
             raise IntegrityError("the parameters that the delta was fitted on", self.base_digest, found)
         weights = {layer.parameter: model.get_parameter(layer.parameter) for layer in self.layers}
         new = {layer.parameter: layer.added_to(weights[layer.parameter].data) for layer in self.layers}
-        copies = copied(model, self.parameters) if below is None else {}
+        copies = {name: weight.detach().clone() for name, weight in weights.items()} if below is None else {}
         for name, weight in weights.items():
             weight.data.copy_(new[name])
         self._saved[model] = Originals(parameters_digest(model, self.parameters), self.layers, copies, below)
@@ -167,8 +167,9 @@ class WeightDelta:
 
     def _restore(self, model: Any) -> None:
         """Copy the originals back and forget them."""
-        for name, original in self._saved.pop(model).weights().items():
+        for name, original in self._saved[model].weights().items():
             model.get_parameter(name).data.copy_(original)
+        del self._saved[model]
         left = [delta for delta in deltas_on(model) if delta is not self]
         if left:
             model.__dict__[_ON] = left

@@ -8,7 +8,6 @@ copy, which bounds both the memory and the time to take one off.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -50,8 +49,3 @@ class Originals:
             return self.copies
         under = self.below.weights()
         return {layer.parameter: layer.added_to(under[layer.parameter]) for layer in self.below.layers}
-
-
-def copied(model: Any, names: Sequence[str]) -> dict[str, Tensor]:
-    """Copies of some parameters of a model, by name."""
-    return {name: model.get_parameter(name).detach().clone() for name in names}

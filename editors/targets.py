@@ -46,7 +46,8 @@ class TargetConfig:
         clamp: longest delta, relative to |h|.
         decay: weight of |delta|^2 / |h|^2.
         drift: weight of the KL term.
-        stop_probability: a fact has converged when each object token is the likeliest, at least so, in every context.
+        stop_probability: a fact has converged when each token of its object is the most likely one, with at least this
+            probability, in every context.
         end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
         extra_steps: steps taken after that, for a margin.
         prefixes: natural beginnings put before the prompt, each a context.

@@ -17,7 +17,7 @@ ENCODER = "minilm"
 """Short name of the sentence encoder in `conf/models.yaml`."""
 
 
-def numbers() -> "RagConfig":
+def retrieval_numbers() -> "RagConfig":
     """How sentences are indexed and found: `rag.yaml` of the conf folder, the defaults where it holds none.
 
     Raises:
@@ -39,7 +39,7 @@ def encoder_of(home: Home) -> "MiniLM":
     from editors.rag.embed import MiniLM
     from pipelines.running.models import pull
 
-    config = numbers()
+    config = retrieval_numbers()
     return MiniLM(config.embedder or pull(home, ENCODER), batch=config.batch, max_tokens=config.max_tokens)
 
 
@@ -59,7 +59,7 @@ def index_facts(
     from editors.rag.index import build_index
 
     sentences = statements(catalogue, facts)
-    return build_index(sentences, folder, previous=previous, encoder=encoder_of(home), config=numbers())
+    return build_index(sentences, folder, previous=previous, encoder=encoder_of(home), config=retrieval_numbers())
 
 
 def open_index(home: Home, folder: Path) -> "Index":
@@ -72,4 +72,4 @@ def open_index(home: Home, folder: Path) -> "Index":
     """
     from editors.rag.index import Index
 
-    return Index.open(folder, encoder=encoder_of(home), config=numbers())
+    return Index.open(folder, encoder=encoder_of(home), config=retrieval_numbers())

@@ -116,9 +116,9 @@ def _names(verdicts: Sequence[Verdict]) -> list[str]:
 
 def resources(found: Recorded) -> dict[str, Any]:
     """Model, versions, retrieval, and what the run took."""
-    from pipelines.answering.indexing import numbers
+    from pipelines.answering.indexing import retrieval_numbers
 
-    summary, policy, retrieval = found.release.summary, found.settings.policy, numbers()
+    summary, policy, retrieval = found.release.summary, found.settings.policy, retrieval_numbers()
     seconds = [float(value) for value in (summary.get("seconds") or {}).values()]
     return {
         "model": {

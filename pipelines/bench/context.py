@@ -49,7 +49,7 @@ def system(loaded: "LoadedModel", home: "Home") -> "Say":
 def looked_up(prompts: Sequence[str], deltas: Sequence["ContextDelta"], encoder: "Encoder | None") -> list[str | None]:
     """The object of the written fact that each prompt asks for, None where it asks for none."""
     from editors.rag.index import Index
-    from pipelines.answering.indexing import numbers
+    from pipelines.answering.indexing import retrieval_numbers
 
     items = [item for delta in deltas for item in delta.items if item.sentence]
     catalogue = Catalogue.read(CATALOGUE)
@@ -58,7 +58,7 @@ def looked_up(prompts: Sequence[str], deltas: Sequence["ContextDelta"], encoder:
         shapes.setdefault(item.fact.relation, _own_shape(item))
     index = None
     if encoder is not None:
-        index = Index.of({item.fact.id: item.sentence for item in items}, encoder, numbers(), {})
+        index = Index.of({item.fact.id: item.sentence for item in items}, encoder, retrieval_numbers(), {})
     known = [KnownFact(item.fact, "rag", 1) for item in items]
     resolver = Resolver(catalogue, known, index, shapes=shapes)
     found = resolver.resolve_many(prompts, datetime.now(UTC).date())

@@ -94,10 +94,10 @@ class Cleaner:
         if not self._indexed(folder):
             return release.index_snapshot
         from editors.rag.index import Index
-        from pipelines.answering.indexing import numbers
+        from pipelines.answering.indexing import retrieval_numbers
 
         encoder = _Kept(json.loads((folder / INDEX_CONTENT).read_bytes())["encoder"])
-        index = Index.open(folder, encoder=encoder, config=numbers())
+        index = Index.open(folder, encoder=encoder, config=retrieval_numbers())
         sentences = zip(index.ids, index.sentences, strict=True)
         rest = index.extended({name: sentence for name, sentence in sentences if name not in self._gone})
         return store(self.home.snapshots, rest.save).digest

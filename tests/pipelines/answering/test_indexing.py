@@ -31,9 +31,9 @@ def conf(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_projects_own_numbers_are_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert indexing.numbers() == RagConfig()
+    assert indexing.retrieval_numbers() == RagConfig()
     monkeypatch.setenv(CONF_VARIABLE, str(tmp_path))
-    assert indexing.numbers() == RagConfig(), "a folder without the file"
+    assert indexing.retrieval_numbers() == RagConfig(), "a folder without the file"
 
 
 @pytest.mark.parametrize(("text", "found"), [("depth: 1\n", 1), ("depth: 2\n", 2)])
@@ -62,4 +62,4 @@ def test_the_encoder_is_the_named_one_and_sees_as_much_as_the_file_says(
 def test_wrong_numbers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     conf(tmp_path, text, monkeypatch)
     with pytest.raises(InputError, match=r"rag\.yaml"):
-        indexing.numbers()
+        indexing.retrieval_numbers()
