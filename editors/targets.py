@@ -46,8 +46,7 @@ class TargetConfig:
         clamp: longest delta, relative to |h|.
         decay: weight of |delta|^2 / |h|^2.
         drift: weight of the KL term.
-        stop_probability: a fact has converged when each token of its object is the most likely one, with at least this
-            probability, in every context.
+        stop_probability: least probability, as the likeliest, of each object token in every context of a converged fact.
         end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
         extra_steps: steps taken after that, for a margin.
         prefixes: natural beginnings put before the prompt, each a context.
