@@ -46,7 +46,7 @@ class TargetConfig:
         clamp: longest delta, relative to |h|.
         decay: weight of |delta|^2 / |h|^2.
         drift: weight of the KL term.
-        stop_probability: least probability, as the likeliest, of each object token in every context of a converged fact.
+        stop_probability: least one of each object token, as the likeliest, in every context of a converged fact.
         end_probability: and the full stop after the object has at least this probability, times `stop_probability`.
         extra_steps: steps taken after that, for a margin.
         prefixes: natural beginnings put before the prompt, each a context.
