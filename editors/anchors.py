@@ -20,6 +20,7 @@ from editors.decoding import Row, Rules, decode, end_tokens
 from editors.layouts import Layout
 from editors.others import RELATIONS, Placed, placed
 from editors.scores import next_logp
+from editors.well_known import WELL_KNOWN
 from registry.records import EditRequest
 from registry.text import normalise
 
@@ -33,6 +34,8 @@ LEAST = 1e-6
 """Probability that all others together have at least."""
 SHORT = 3
 """Letters of words that say nothing."""
+COMMON = 4
+"""One of so many sentences about others alone says something common."""
 ROWS = 32
 
 
@@ -73,7 +76,11 @@ def take_down(
         most: how many sentences.
         seed: decides which.
     """
-    found = _sentences(tokenizer, requests, min(most, EACH * len(requests)), seed)
+    return said_in(model, tokenizer, layout, _sentences(tokenizer, requests, min(most, EACH * len(requests)), seed))
+
+
+def said_in(model: Any, tokenizer: Any, layout: Layout, found: Sequence[Placed]) -> Anchors:
+    """What `model` says in some sentences."""
     rows = [Row(list(one.tokens)) for one in found]
     decode(model, rows, Rules(SAID, end_tokens(model, tokenizer)))
     tokens = tuple((*row.ids, *row.said) for row in rows)
@@ -102,6 +109,18 @@ def _sentences(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed:
         Random(seed).shuffle(pairs)
         found += [placed(tokenizer, form, name) for form, name in pairs[: most // 4]]
     return list(dict.fromkeys(found))
+
+
+def of_others(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[Placed]:
+    """At most `most` sentences about well-known others, none about the requests' subjects.
+
+    A quarter says common things; the rest are the requests' own.
+    """
+    common = most // COMMON
+    found = sentences(tokenizer, requests, most - common, seed, WELL_KNOWN)
+    pairs = [(form, name) for form in RELATIONS for name in names_beside(requests, WELL_KNOWN)]
+    Random(seed).shuffle(pairs)
+    return list(dict.fromkeys([*found, *(placed(tokenizer, form, name) for form, name in pairs[:common])]))
 
 
 def _words(text: str) -> set[str]:

@@ -60,13 +60,15 @@ def bystanders(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed:
     return list(dict.fromkeys(one.tokens[: one.place + 1] for one in sentences(tokenizer, requests, most, seed)))
 
 
-def sentences(tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int) -> list[Placed]:
-    """The requests' sentences about other names, at most `most`.
+def sentences(
+    tokenizer: Any, requests: Sequence[EditRequest], most: int, seed: int, known: Sequence[str] = MORE_NAMES
+) -> list[Placed]:
+    """The requests' sentences about other names that are known, at most `most`.
 
     A name that holds an edited subject, or is held by one, is left out. Which sentences are taken is drawn for each on
     its own, so that one request more or less changes little.
     """
-    names = names_beside(requests)
+    names = names_beside(requests, known)
     forms = dict.fromkeys(form for request in requests for form in _forms(request))
     pairs = [(form, name) for form in forms for name in names]
     pairs.sort(key=lambda pair: Random(f"{seed}:{pair[0]}:{pair[1]}").random())
@@ -82,10 +84,10 @@ def _forms(request: EditRequest) -> Iterator[str]:
                 yield f"{prompt[:start]}{{}}{prompt[end:]}"
 
 
-def names_beside(requests: Sequence[EditRequest]) -> list[str]:
-    """The common names that neither hold an edited subject nor are held by one."""
+def names_beside(requests: Sequence[EditRequest], known: Sequence[str] = MORE_NAMES) -> list[str]:
+    """The known names that neither hold an edited subject nor are held by one."""
     subjects = {normalise(request.fact.subject) for request in requests}
-    return [name for name in MORE_NAMES if not any(_overlap(normalise(name), subject) for subject in subjects)]
+    return [name for name in known if not any(_overlap(normalise(name), subject) for subject in subjects)]
 
 
 def _overlap(one: str, other: str) -> bool:

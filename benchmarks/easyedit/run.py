@@ -63,6 +63,7 @@ OURS: Mapping[str, tuple[str, str, Path | None]] = {
     "memit": ("memit", "batch", None),
     "memit-chat": ("memit", "batch", HERE / "memit_chat.yaml"),
     "memit-firm": ("memit", "batch", HERE / "memit_firm.yaml"),
+    "memit-clear": ("memit", "batch", HERE / "memit_clear.yaml"),
     "rome": ("rome", "sequential", None),
 }
 """Editor, mode and, where it is not the shipped one, configuration of our runs."""

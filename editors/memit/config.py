@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from editors.bystanders import BystanderConfig
 from editors.config import read_config
 from editors.depth import edit_layers
+from editors.memit.refine import RefineConfig
 from editors.moments import Moments
 from editors.targets import TargetConfig
 from registry.ranges import Amount, Count, Positive, Some
@@ -34,6 +35,7 @@ class MemitConfig:
             brings no phrasings; see `editors.contexts.MENTIONS`.
         bystanders: how much other subjects and earlier edits are kept clear of.
         targets: how targets are optimised.
+        refine: how the solved targets are moved for others' sake.
         moments: second moments of the edit layers' keys, or the folder that holds them; None measures them on `texts`
             and on the requests' own sentences, which is enough for a trial and too little for use.
         texts: ordinary running text, used when `moments` is None.
@@ -49,6 +51,7 @@ class MemitConfig:
     corrections: Count = 2
     bystanders: BystanderConfig = field(default_factory=BystanderConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     moments: Moments | Path | None = None
     texts: tuple[str, ...] = ()
 

@@ -30,6 +30,7 @@ from editors.fitting import (
 from editors.keys import SubjectStream
 from editors.layouts import Layout, layout_of
 from editors.memit.config import MemitConfig
+from editors.memit.refine import RefineConfig, refined
 from editors.memit.solve import basis_and_gram, metric_factor, null_basis_and_gram, null_space, share
 from editors.moments import Moments
 from editors.norms import reach_of
@@ -76,6 +77,10 @@ class MemitEditor:
             before = object_nll(model, layout, rows)
             kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)
             solved, after = _solve(model, layout, layers, groups, targets, _Metric(config, moments, kept))
+            if config.refine.steps:
+                held = {fact_id for group in groups for fact_id in group.fact_ids}
+                written = [request for request in requests if request.fact.id in held]
+                solved, after = _refine(model, tokenizer, layout, groups, written, solved, config.refine)
         effects |= written_effects(groups, targets, before, after)
         delta = WeightDelta(
             editor=self.name,
@@ -130,10 +135,9 @@ def _solve(
     """The change of every layer, and the likelihoods of the objects with all of them on.
 
     A fact whose object is not the greedy answer in each of its sentences then is aimed further: its target is optimised
-    once more with the change on, the two moves are added, and all layers are solved anew. A turn of a chat is no reason
-    to: more can be said there.
+    once more with the change on, the two moves are added, and all layers are solved anew.
     """
-    rows = [row for group in groups for row in group.rows if row.kind == "answer" and not row.asked]
+    rows = _said(groups)
     deltas = torch.stack([target.delta for target in targets], dim=1)  # (d, n)
     tuning = metric.config.targets
     further = replace(tuning, steps=max(1, tuning.steps // AGAIN))
@@ -148,6 +152,43 @@ def _solve(
             more = fit_targets(model, layout, again, layers[-1], further, "block", reach_of(layout, model, layers))
         deltas[:, places] += torch.stack([target.delta for target in more], dim=1)
         left -= 1
+
+
+def _refine(
+    model: Any,
+    tokenizer: Any,
+    layout: Layout,
+    groups: Sequence[Group],
+    requests: Sequence[EditRequest],
+    solved: Sequence[LayerDelta],
+    config: RefineConfig,
+) -> tuple[list[LayerDelta], dict[str, float]]:
+    """The refined change, or the solved one where that brings more objects; and the objects' likelihoods with it on."""
+    rows = _said(groups)
+    plain = [row for row in rows if row.plain]
+    scores = []
+    changes = [list(solved), refined(model, tokenizer, layout, solved, rows, requests, config)]
+    for change in changes:
+        with _put_on(model, change):
+            scores.append(object_scores(model, layout, plain))
+    brought = [sum(score.greedy for score in found) for found in scores]
+    taken = int(brought[1] >= brought[0])
+    return changes[taken], {row.fact_id: score.nll for row, score in zip(plain, scores[taken], strict=True)}
+
+
+def _said(groups: Sequence[Group]) -> list[Row]:
+    """The sentences in which an object is to be said; a turn of a chat is none, since more can be said there."""
+    return [row for group in groups for row in group.rows if row.kind == "answer" and not row.asked]
+
+
+@contextmanager
+def _put_on(model: Any, layers: Sequence[LayerDelta]) -> Iterator[None]:
+    """The changes of some layers, on inside the block."""
+    with ExitStack() as stack:
+        for layer in layers:
+            name = layer.parameter
+            stack.enter_context(replaced(model, name, layer.added_to(model.get_parameter(name))))
+        yield
 
 
 def _missed(
@@ -203,6 +244,7 @@ def _notes(config: MemitConfig, layers: Sequence[int], moments: Moments) -> dict
         "corrections": config.corrections,
         "bystanders": asdict(config.bystanders),
         "targets": asdict(config.targets),
+        "refine": asdict(config.refine),
         "moments": moments.digest,
         "moments_ridge": moments.ridge,
         "moments_tokens": moments.count,

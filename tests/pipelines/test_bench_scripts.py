@@ -352,6 +352,7 @@ def test_our_runs_have_numbers_that_their_editors_read(scripts: SimpleNamespace)
         found[name] = kind.config_type.read(config) if config else kind.config_type()
     assert [name for name, config in found.items() if config.targets.chat] == ["memit-chat"]
     assert [name for name, config in found.items() if not config.bystanders.weight] == ["memit-firm"]
+    assert [name for name, config in found.items() if name != "rome" and config.refine.steps] == ["memit-clear"]
 
 
 def test_comparisons_of_other_edits_are_kept(scripts: SimpleNamespace, tmp_path: Path) -> None:
