@@ -181,6 +181,7 @@ def main() -> None:
     for name, make in (
         ("editors", lambda found: editors_section(found, HERE / "results")),
         ("lines", lines_section),
+        ("clear", lines_section),
         ("second_family", lines_section),
         ("ablations", ablations_section),
         ("ablations_corrections", ablations_section),

@@ -1,5 +1,7 @@
 """Solved targets moved for others' sake: what is held, that it helps, and that nothing else changes."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +10,10 @@ import torch
 
 from editors.anchors import COMMON, drift, of_others, said_in
 from editors.bystanders import BystanderConfig
-from editors.delta import WeightDelta, parameters_digest
+from editors.delta import WeightDelta, deltas_on, parameters_digest
 from editors.fitting import object_scores
 from editors.layouts import layout_of
+from editors.load import LoadedModel
 from editors.memit.config import MemitConfig
 from editors.memit.editor import MemitEditor
 from editors.memit.refine import RefineConfig, hooked
@@ -126,3 +129,31 @@ def test_each_well_known_name_stands_once() -> None:
     assert len({normalise(name) for name in WELL_KNOWN}) == len(WELL_KNOWN) > 700
     assert set(MORE_NAMES) <= set(WELL_KNOWN)
     assert all(name and name == name.strip() and "  " not in name for name in WELL_KNOWN)
+
+
+@pytest.mark.parametrize(("family", "dtype"), [("gemma2", torch.float32), ("gpt_neox", torch.bfloat16)])
+def test_other_families_and_precisions_are_refined(
+    tiny_family: Callable[[str], LoadedModel], lab: Any, family: str, dtype: torch.dtype
+) -> None:
+    loaded = tiny_family(family)
+    loaded = replace(loaded, model=deepcopy(loaded.model).to(dtype))
+    plain, refined = fitted(loaded, lab), fitted(loaded, lab, REFINE)
+    assert refined.fact_ids
+    assert refined.digest != plain.digest
+    assert strayed(loaded, lab, refined) < strayed(loaded, lab, plain)
+
+
+def test_a_second_delta_is_refined_on_the_first(tiny_llama: Any, lab: Any) -> None:
+    model = deepcopy(tiny_llama.model)
+    loaded = replace(tiny_llama, model=model)
+    first, *others = lab.requests()
+    config = config_of(tiny_llama, lab, REFINE)
+    before = parameters_digest(model, [name for name, _ in model.named_parameters()])
+    one = MemitEditor().fit(model, loaded.tokenizer, [first], config)
+    one.apply(model)
+    two = MemitEditor().fit(model, loaded.tokenizer, others, config)
+    two.apply(model)
+    assert len(deltas_on(model)) == 2
+    two.revert(model)
+    one.revert(model)
+    assert parameters_digest(model, [name for name, _ in model.named_parameters()]) == before
