@@ -21,7 +21,7 @@ from editors.delta import deltas_on
 from editors.layouts import Layout
 from editors.norms import slopes
 from editors.others import MORE_NAMES, Placed, placed
-from editors.rows import Group
+from editors.rows import Group, requests_in
 from editors.subject import subject_span
 from editors.trace import inputs_of
 from registry.errors import EditError
@@ -87,12 +87,8 @@ def _forms(request: EditRequest) -> Iterator[str]:
 def names_beside(requests: Sequence[EditRequest], known: Sequence[str] = MORE_NAMES) -> list[str]:
     """The known names that neither hold an edited subject nor are held by one."""
     subjects = {normalise(request.fact.subject) for request in requests}
-    return [name for name in known if not any(_overlap(normalise(name), subject) for subject in subjects)]
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether one name holds the other."""
-    return one in other or other in one
+    named = ((name, normalise(name)) for name in known)
+    return [name for name, plain in named if not any(plain in subject or subject in plain for subject in subjects)]
 
 
 def contexts_of(groups: Sequence[Group]) -> tuple[tuple[tuple[int, ...], ...], ...]:
@@ -149,8 +145,7 @@ def kept_keys(
     Raises:
         EditError: the model gives values that are not finite.
     """
-    held = {fact_id for group in groups for fact_id in group.fact_ids}
-    written = [request for request in requests if request.fact.id in held]
+    written = requests_in(groups, requests)
     width = min(layout.down_weight(model, layer).shape[1] for layer in layers)
     room = int(config.share * width)
     own = echoes(groups)[:room] if config.weight else []

@@ -240,3 +240,9 @@ def group_requests(
         for name, held in members.items()
     ]
     return groups, refused
+
+
+def requests_in(groups: Sequence[Group], requests: Sequence[EditRequest]) -> list[EditRequest]:
+    """Those of the requests whose facts the groups hold."""
+    held = {fact_id for group in groups for fact_id in group.fact_ids}
+    return [request for request in requests if request.fact.id in held]

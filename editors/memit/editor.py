@@ -34,7 +34,7 @@ from editors.memit.refine import RefineConfig, refined
 from editors.memit.solve import basis_and_gram, metric_factor, null_basis_and_gram, null_space, share
 from editors.moments import Moments
 from editors.norms import reach_of
-from editors.rows import Group, Row, group_requests
+from editors.rows import Group, Row, group_requests, requests_in
 from editors.targets import Target, fit_targets
 from editors.trace import evaluating, replaced
 from registry.progress import track
@@ -78,9 +78,8 @@ class MemitEditor:
             kept = kept_keys(model, tokenizer, layout, layers, requests, groups, config.bystanders)
             solved, after = _solve(model, layout, layers, groups, targets, _Metric(config, moments, kept))
             if config.refine.steps:
-                held = {fact_id for group in groups for fact_id in group.fact_ids}
-                written = [request for request in requests if request.fact.id in held]
-                solved, after = _refine(model, tokenizer, layout, groups, written, solved, config.refine)
+                asked = requests_in(groups, requests)
+                solved, after = _refine(model, tokenizer, layout, groups, asked, solved, config.refine)
         effects |= written_effects(groups, targets, before, after)
         delta = WeightDelta(
             editor=self.name,

@@ -40,8 +40,8 @@ class RefineConfig:
 
     Attributes:
         steps: steps of Adam; 0 leaves the solution as it is.
-        batch: sentences about others in a step; each is seen once.
-        each: and at most so many for each fact.
+        batch: sentences about others in a step, other ones in every step as far as `each` allows.
+        each: so many different ones at most for each fact.
         lr: length of a step, relative to the length of a layer's targets.
         hold: weight of the divergence in others' sentences.
         slack: nats a token of an object that cost nothing.
